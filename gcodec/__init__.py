@@ -1,0 +1,119 @@
+"""gcodec: gradient compression with a specified wire format.
+
+>>> import numpy, gcodec
+>>> codec = gcodec.get_codec("reclog:ratio=0.01,per_octave=4")
+>>> frame = codec.encode(numpy.random.default_rng(0).normal(size=10_000).astype(numpy.float32))
+>>> dense = gcodec.decode(frame)
+>>> dense.shape, numpy.count_nonzero(dense)
+((10000,), 100)
+
+Importing this package imports neither Numba nor any framework; names are loaded when first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .codec import Codec
+    from .decoder import accumulate, decode, decode_sparse
+    from .errors import (
+        BackendUnavailableError,
+        Corrupt,
+        FrameError,
+        GcodecError,
+        LimitExceeded,
+        Malformed,
+        Mismatch,
+        NonFiniteError,
+        NotAFrame,
+        RankMismatchError,
+        StateError,
+        Truncated,
+        UnknownRecipeError,
+        UnsupportedDtypeError,
+        UnsupportedFeature,
+        UnsupportedVersion,
+    )
+    from .feedback import ErrorFeedback
+    from .format.frame import Frame
+    from .inspection import Inspection, inspect
+    from .quantize import Raw, ReciprocalLog
+    from .recipes import get_codec
+    from .select import SampledQuantile, Threshold, TopK
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "codec": ("Codec",),
+    "decoder": ("accumulate", "decode", "decode_sparse"),
+    "errors": (
+        "BackendUnavailableError",
+        "Corrupt",
+        "FrameError",
+        "GcodecError",
+        "LimitExceeded",
+        "Malformed",
+        "Mismatch",
+        "NonFiniteError",
+        "NotAFrame",
+        "RankMismatchError",
+        "StateError",
+        "Truncated",
+        "UnknownRecipeError",
+        "UnsupportedDtypeError",
+        "UnsupportedFeature",
+        "UnsupportedVersion",
+    ),
+    "feedback": ("ErrorFeedback",),
+    "format.frame": ("Frame",),
+    "inspection": ("Inspection", "inspect"),
+    "quantize": ("Raw", "ReciprocalLog"),
+    "recipes": ("get_codec",),
+    "select": ("SampledQuantile", "Threshold", "TopK"),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "BackendUnavailableError",
+    "Codec",
+    "Corrupt",
+    "ErrorFeedback",
+    "Frame",
+    "FrameError",
+    "GcodecError",
+    "Inspection",
+    "LimitExceeded",
+    "Malformed",
+    "Mismatch",
+    "NonFiniteError",
+    "NotAFrame",
+    "RankMismatchError",
+    "Raw",
+    "ReciprocalLog",
+    "SampledQuantile",
+    "StateError",
+    "Threshold",
+    "TopK",
+    "Truncated",
+    "UnknownRecipeError",
+    "UnsupportedDtypeError",
+    "UnsupportedFeature",
+    "UnsupportedVersion",
+    "accumulate",
+    "decode",
+    "decode_sparse",
+    "get_codec",
+    "inspect",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'gcodec' has no attribute {name!r}")
+    value = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -1,0 +1,123 @@
+"""A codec: which elements go, what their values become, how keys are packed."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from . import arrays, encoder, kernels
+from .encoder import KEY_PACKINGS, Origin, Recipe
+from .errors import LimitExceeded
+from .format.frame import Frame
+from .quantize import Raw
+from .quantize.contract import Quantizer
+from .select import TopK
+from .select.contract import Selector
+
+
+@dataclass(frozen=True)
+class Codec:
+    """Encodes gradients; stateless, hashable, and equal to any codec of the same parameters.
+
+    Parameters
+    ----------
+    select : TopK, Threshold or SampledQuantile
+        Which elements go. Zeros never do.
+    quantize : Raw or ReciprocalLog
+        What their values become.
+    keys : {"auto", "rice", "coo"}
+        How positions are packed: Rice-coded gaps, fixed-width positions within the chunk (sparse COO), or
+        whichever is smaller, chunk by chunk.
+    backend : {"cpu", "reference"}
+        Which kernels run; the bytes are the same. Not part of the codec's identity.
+
+    Examples
+    --------
+    >>> import numpy, gcodec
+    >>> codec = gcodec.Codec(select=gcodec.TopK(ratio=0.01), quantize=gcodec.ReciprocalLog(per_octave=4))
+    >>> codec == gcodec.get_codec("reclog:ratio=0.01,per_octave=4")
+    True
+    >>> grad = numpy.random.default_rng(0).normal(size=(100, 100)).astype(numpy.float32)
+    >>> len(codec.encode(grad)) < grad.nbytes / 50
+    True
+    """
+
+    select: Selector = TopK(ratio=0.01)  # noqa: RUF009 - frozen
+    quantize: Quantizer = Raw()  # noqa: RUF009 - frozen
+    keys: str = "auto"
+    backend: str = field(default="cpu", compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.keys not in KEY_PACKINGS:
+            raise ValueError(f"keys is one of {', '.join(KEY_PACKINGS)}, not {self.keys!r}")
+        if self.backend not in kernels.BACKENDS:
+            raise ValueError(f"backend is one of {', '.join(kernels.BACKENDS)}, not {self.backend!r}")
+
+    def recipe(self) -> Recipe:
+        """The codec's parts with its kernels loaded."""
+        return Recipe(self.select, self.quantize, self.keys, kernels.load(self.backend))
+
+    def encode(self, grad: Any, *, name: str = "", step: int = 0) -> Frame:
+        """Encode a gradient.
+
+        Parameters
+        ----------
+        grad : float32 array of any shape
+            NumPy, or anything `numpy.asarray` takes without a copy. Not modified; copied only if it is not
+            C-contiguous.
+        name : str
+            The tensor's name; its hash goes into the frame and, where a selector samples, into the sample.
+        step : int
+            The training step, 0 to 2**64 - 1; goes into the frame.
+
+        Returns
+        -------
+        Frame
+            The same bytes for the same arguments, on every backend.
+
+        Raises
+        ------
+        NonFiniteError
+            If there is a NaN or an infinity.
+        UnsupportedDtypeError
+            If the elements are not float32.
+        """
+        gradient, recipe = arrays.gradient(grad), self.recipe()
+        origin = self._origin(name, gradient.shape, step)
+        top = int(recipe.kernels.magnitude_max(arrays.read_only(gradient.flat.view(np.uint32))))
+        encoder.check_finite(top, gradient.flat, name)
+        return encoder.encode_dense(recipe, gradient.flat, top, origin)
+
+    def encode_sparse(self, keys: Any, values: Any, n: int, *, name: str = "", step: int = 0) -> Frame:
+        """Encode a gradient of `n` elements that is given as key-value pairs, in time linear in the pairs.
+
+        The same bytes as `encode` of the dense vector they stand for; `ratio` counts against `n`.
+
+        Parameters
+        ----------
+        keys : integer array
+            Strictly ascending flat positions in [0, n).
+        values : float32 array
+            As many as keys; zeros are dropped.
+        n : int
+            Length of the dense vector.
+
+        Raises
+        ------
+        Mismatch
+            If keys repeat, descend, lie outside [0, n) or are not as many as values.
+        NonFiniteError, UnsupportedDtypeError
+            As for `encode`.
+        """
+        recipe = self.recipe()
+        positions, flat = arrays.pairs(keys, values, n)
+        origin = self._origin(name, (n,), step)
+        top = int(recipe.kernels.magnitude_max(arrays.read_only(flat.view(np.uint32))))
+        encoder.check_finite(top, flat, name)
+        return encoder.encode_pairs(recipe, positions, flat, top, origin, n)
+
+    @staticmethod
+    def _origin(name: str, shape: tuple[int, ...], step: int) -> Origin:
+        if not 0 <= step < 1 << 64:
+            raise LimitExceeded(f"step {step} is outside 0..2^64-1")
+        return Origin(name, shape, step)

@@ -1,0 +1,181 @@
+"""A whole frame: laid out for writing, sealed with its checks, and parsed with everything proved but the payload."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, SupportsIndex
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import Corrupt, Malformed
+from . import ids
+from .directory import CHUNK, check_directory, chunk_lengths, place_chunks
+from .header import HEADER_SIZE, LOW_32, Hash, Header, read_header, read_prefix
+from .sections import (
+    SECTION,
+    Tensor,
+    align,
+    build_tensors,
+    check_types,
+    place,
+    read_codebook,
+    read_sections,
+    read_tensors,
+)
+
+
+class Frame(np.ndarray[Any, Any]):
+    """One encoded message: a read-only, one-dimensional `uint8` array, so it is bytes-like everywhere.
+
+    `len(frame)` is its size in bytes, `bytes(frame)` copies it out, `memoryview(frame)` does not.
+    Pickle protocol 5 sends it out of band without a copy.
+    """
+
+    def __new__(cls, data: Any) -> "Frame":
+        """Wrap bytes as a frame without a copy or a check; `gcodec.decode` does the checking."""
+        frame = np.frombuffer(data, np.uint8).view(cls)
+        frame.flags.writeable = False
+        return frame
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        if int(protocol) >= 5:
+            from pickle import PickleBuffer
+
+            return Frame, (PickleBuffer(np.asarray(self)),)
+        return Frame, (self.tobytes(),)
+
+    def __getitem__(self, key: Any) -> Any:
+        return np.asarray(self)[key]
+
+    def __repr__(self) -> str:
+        return f"<gcodec.Frame of {self.size} bytes>"
+
+    __str__ = __repr__
+
+
+class Draft(NamedTuple):
+    """A frame being written: all of it, and views of the two parts that kernels fill."""
+
+    frame: NDArray[np.uint8]
+    header: Header
+    spans: dict[ids.Section, slice]
+    directory: NDArray[np.void]
+    payload: NDArray[np.uint64]
+
+
+class Parsed(NamedTuple):
+    """What a frame says, proved but for the payload's planes."""
+
+    header: Header
+    tensors: tuple[Tensor, ...]
+    levels: NDArray[np.float32]
+    directory: NDArray[np.void]
+    lengths: NDArray[np.int64]
+    payload: NDArray[np.uint64]
+    section_bytes: dict[str, int]
+
+
+def draft(
+    header: Header, tensors: Sequence[Tensor], levels: NDArray[np.float32], directory: NDArray[np.void]
+) -> Draft:
+    """Allocate the frame for a directory whose sizes are known, and write all but payload and checks."""
+    payload_len = place_chunks(directory)
+    table, dims = build_tensors(tensors)
+    parts: list[tuple[ids.Section, NDArray[Any]]] = [(ids.Section.TENSORS, table)]
+    if dims.size:
+        parts.append((ids.Section.DIMS, dims))
+    if levels.size:
+        parts.append((ids.Section.CODEBOOK, levels))
+    parts.append((ids.Section.CHUNKDIR, directory))
+    lengths = [(kind, part.size, part.nbytes) for kind, part in parts]
+    lengths.append((ids.Section.PAYLOAD, payload_len // 16, payload_len))
+    sections = place(lengths, HEADER_SIZE)
+    spans = {
+        ids.Section(int(row["type"])): slice(int(row["offset"]), int(row["offset"] + row["length"]))
+        for row in sections
+    }
+    frame_len = align(spans[ids.Section.PAYLOAD].stop)
+    frame = np.zeros(frame_len, np.uint8)
+    frame[HEADER_SIZE : HEADER_SIZE + sections.nbytes] = sections.view(np.uint8)
+    for kind, part in parts:
+        frame[spans[kind]] = part.view(np.uint8).reshape(-1)
+    header = header._replace(
+        frame_len=frame_len,
+        n_chunks=directory.size,
+        n_tensors=len(tensors),
+        n_sections=len(sections),
+    )
+    return Draft(
+        frame,
+        header,
+        spans,
+        frame[spans[ids.Section.CHUNKDIR]].view(CHUNK),
+        frame[spans[ids.Section.PAYLOAD]].view(np.uint64),
+    )
+
+
+def seal(work: Draft, xxh64: Hash) -> Frame:
+    """Write header and checks over a filled draft, and freeze it."""
+    frame, spans = work.frame, work.spans
+    header = work.header._replace(layout_key=_layout_key(frame, spans, xxh64))
+    meta = frame[HEADER_SIZE : spans[ids.Section.PAYLOAD].start]
+    header = header._replace(meta_check=xxh64(meta, 0) & LOW_32)
+    raw = np.frombuffer(header.to_bytes(), np.uint8)
+    header = header._replace(header_check=xxh64(raw[:-4], 0) & LOW_32)
+    frame[:HEADER_SIZE] = np.frombuffer(header.to_bytes(), np.uint8)
+    return Frame(frame)
+
+
+def parse(buffer: NDArray[np.uint8], xxh64: Hash) -> Parsed:
+    """Check a frame in the order of spec section 9, up to and including the chunk directory.
+
+    `buffer` is one-dimensional, read-only `uint8`, may be longer than the frame, and starts at a multiple
+    of eight bytes. Everything but the payload is copied before it is looked at, since a receive buffer can
+    change under us.
+    """
+    size = read_prefix(memoryview(buffer))
+    frame = buffer[:size]
+    head = memoryview(frame[:HEADER_SIZE].tobytes())
+    header = read_header(head, lambda part: xxh64(np.frombuffer(part, np.uint8), 0))
+    spans = read_sections(frame, header)
+    payload = spans[ids.Section.PAYLOAD]
+    private = frame[: payload.offset].copy()
+    private.flags.writeable = False
+    if xxh64(private[header.header_len :], 0) & LOW_32 != header.meta_check:
+        raise Corrupt("meta_check at byte 120 does not match the bytes between header and payload")
+    slices = {
+        ids.Section(kind): slice(span.offset, span.offset + span.length)
+        for kind, span in spans.items()
+        if kind < ids.FIRST_ANCILLARY_SECTION and kind in tuple(ids.Section)
+    }
+    check_types(spans)
+    tensors = read_tensors(private, spans, header)
+    if header.layout_key != _layout_key(private, slices, xxh64):
+        raise Malformed("layout_key at byte 104 is not the hash of the tensor table")
+    levels = read_codebook(private, spans)
+    directory = private[slices[ids.Section.CHUNKDIR]].view(CHUNK)
+    if directory.size != header.n_chunks:
+        raise Malformed(f"CHUNKDIR has {directory.size} entries, the header says {header.n_chunks}")
+    lengths = chunk_lengths(header.n_elements, header.chunk_log2)
+    check_directory(directory, lengths, header, levels.size, payload.length)
+    return Parsed(
+        header,
+        tensors,
+        levels,
+        directory,
+        lengths,
+        frame[slices[ids.Section.PAYLOAD]].view(np.uint64),
+        {
+            "HEADER": header.header_len,
+            "SECTIONS": header.n_sections * SECTION.itemsize,
+            **{kind.name: part.stop - part.start for kind, part in slices.items()},
+        },
+    )
+
+
+def _layout_key(
+    frame: NDArray[np.uint8], spans: dict[ids.Section, slice], xxh64: Callable[[Any, int], int]
+) -> int:
+    dims = spans.get(ids.Section.DIMS, slice(0, 0))
+    rows = np.concatenate((frame[spans[ids.Section.TENSORS]], frame[dims]))
+    rows.flags.writeable = False
+    return xxh64(rows, 0)

@@ -1,0 +1,148 @@
+"""The 128-byte frame header (spec section 3)."""
+
+import struct
+from collections.abc import Callable
+from enum import IntEnum
+from math import isfinite
+from typing import Any, Final, NamedTuple
+
+from ..errors import (
+    Corrupt,
+    LimitExceeded,
+    Malformed,
+    NotAFrame,
+    Truncated,
+    UnsupportedFeature,
+    UnsupportedVersion,
+)
+from . import ids
+
+Hash = Callable[[Any, int], int]
+"""XXH64 of a uint8 array with a seed, as a Python int."""
+
+_STRUCT: Final = struct.Struct("<4sBBHQIIQQIIHBBBBBBdQIIIIdQQQII")
+_PREFIX: Final = struct.Struct("<4sBBHQ")
+HEADER_SIZE: Final = _STRUCT.size
+PREFIX_SIZE: Final = _PREFIX.size
+CHECKED_HEADER_BYTES: Final = HEADER_SIZE - 4
+LOW_32: Final = 0xFFFF_FFFF
+
+
+class Header(NamedTuple):
+    """The header's fields by their spec names, in wire order."""
+
+    magic: bytes = ids.MAGIC
+    major: int = ids.MAJOR
+    minor: int = ids.MINOR
+    header_len: int = HEADER_SIZE
+    frame_len: int = 0
+    critical_features: int = 0
+    ancillary_features: int = 0
+    n_elements: int = 0
+    n_stored: int = 0
+    n_chunks: int = 0
+    n_tensors: int = 1
+    n_sections: int = 0
+    chunk_log2: int = ids.MIN_CHUNK_LOG2
+    frame_kind: int = ids.FrameKind.SPARSE
+    elem_dtype: int = ids.ElementType.FLOAT32
+    aggregation: int = ids.Aggregation.DECODE_SUM
+    bound_kind: int = ids.BoundKind.EXACT
+    rounding: int = ids.Rounding.NEAREST
+    bound: float = 0.0
+    step: int = 0
+    rank: int = ids.UNKNOWN_RANK
+    world: int = ids.UNKNOWN_RANK
+    contributions: int = 1
+    bucket: int = 0
+    weight: float = 1.0
+    sum_key: int = 0
+    layout_key: int = 0
+    reserved: int = 0
+    meta_check: int = 0
+    header_check: int = 0
+
+    def to_bytes(self) -> bytes:
+        return _STRUCT.pack(*self)
+
+
+def read_prefix(buffer: memoryview) -> int:
+    """Check the 16 bytes that are frozen for all majors; return the frame's length in bytes."""
+    magic = bytes(buffer[:4])
+    if magic != ids.MAGIC[: len(magic)]:
+        raise NotAFrame(f"bytes 0-3 are {magic.hex(' ')}, a gcodec frame starts with d6 47 43 f1")
+    if len(buffer) < PREFIX_SIZE:
+        raise Truncated(f"{len(buffer)} bytes given, the frame prefix alone has {PREFIX_SIZE}")
+    _, major, minor, header_len, frame_len = _PREFIX.unpack(buffer[:PREFIX_SIZE])
+    if major != ids.MAJOR:
+        raise UnsupportedVersion(
+            f"format {major}.{minor} at byte 4, this reader knows {ids.MAJOR}.x: update gcodec"
+        )
+    if header_len < HEADER_SIZE or header_len % ids.ALIGNMENT:
+        raise Malformed(f"header_len {header_len} at byte 6 is not a multiple of 64 from 128 on")
+    if frame_len < header_len or frame_len % ids.ALIGNMENT:
+        raise Malformed(f"frame_len {frame_len} at byte 8 is not a multiple of 64 from header_len on")
+    if frame_len > len(buffer):
+        raise Truncated(f"the frame has {frame_len} bytes, {len(buffer)} were given")
+    return int(frame_len)
+
+
+def read_header(frame: memoryview, xxh64: Callable[[memoryview], int]) -> Header:
+    """Read and check the header of a frame whose prefix `read_prefix` accepted."""
+    header = Header(*_STRUCT.unpack(frame[:HEADER_SIZE]))
+    if xxh64(frame[:CHECKED_HEADER_BYTES]) & LOW_32 != header.header_check:
+        raise Corrupt("header_check at byte 124 does not match bytes 0-123")
+    unknown = header.critical_features & ~ids.KNOWN_CRITICAL_FEATURES
+    if unknown:
+        bit = (unknown & -unknown).bit_length() - 1
+        raise UnsupportedFeature(f"critical feature bit {bit} at byte 16 is not known: update gcodec")
+    _check_limits(header)
+    _check_enums(header)
+    if header.reserved:
+        raise Malformed("the reserved field at byte 112 is not zero")
+    if not (isfinite(header.bound) and header.bound >= 0):
+        raise Malformed(f"bound {header.bound} at byte 56 is not finite and >= 0")
+    if not (isfinite(header.weight) and header.weight > 0):
+        raise Malformed(f"weight {header.weight} at byte 88 is not finite and > 0")
+    if header.contributions < 1:
+        raise Malformed("contributions at byte 80 is 0")
+    chunk = 1 << header.chunk_log2
+    if header.n_chunks != -(-header.n_elements // chunk):
+        raise Malformed(
+            f"n_chunks {header.n_chunks} at byte 40, but {header.n_elements} elements in chunks of "
+            f"{chunk} make {-(-header.n_elements // chunk)}"
+        )
+    if header.n_stored > header.n_elements:
+        raise Malformed(f"n_stored {header.n_stored} at byte 32 is past n_elements {header.n_elements}")
+    return header
+
+
+def _check_limits(header: Header) -> None:
+    for field, offset, low, high in (
+        ("n_elements", 24, 0, ids.MAX_ELEMENTS),
+        ("n_chunks", 40, 0, ids.MAX_CHUNKS),
+        ("n_tensors", 44, 1, ids.MAX_TENSORS),
+        ("n_sections", 48, 1, ids.MAX_SECTIONS),
+        ("chunk_log2", 50, ids.MIN_CHUNK_LOG2, ids.MAX_CHUNK_LOG2),
+    ):
+        value = getattr(header, field)
+        if not low <= value <= high:
+            raise LimitExceeded(f"{field} {value} at byte {offset} is outside {low}..{high}")
+
+
+def _check_enums(header: Header) -> None:
+    kinds: tuple[tuple[str, int, type[IntEnum], tuple[IntEnum, ...]], ...] = (
+        ("frame_kind", 51, ids.FrameKind, (ids.FrameKind.SPARSE,)),
+        ("elem_dtype", 52, ids.ElementType, tuple(ids.ElementType)),
+        ("aggregation", 53, ids.Aggregation, (ids.Aggregation.DECODE_SUM,)),
+        ("bound_kind", 54, ids.BoundKind, tuple(ids.BoundKind)),
+        ("rounding", 55, ids.Rounding, tuple(ids.Rounding)),
+    )
+    for field, offset, registry, supported in kinds:
+        value = getattr(header, field)
+        if value == 0:
+            raise Malformed(f"{field} at byte {offset} is 0, which no registry uses")
+        if value not in supported:
+            known = value in tuple(registry)
+            name = registry(value).name.lower().replace("_", "-") if known else str(value)
+            raise UnsupportedFeature(f"{field} {name} at byte {offset} is not known to this reader")

@@ -1,0 +1,78 @@
+"""Numbers that the wire format fixes: identifiers, feature bits and limits (spec sections 3, 6, 7, 10)."""
+
+from enum import IntEnum
+from typing import Final
+
+MAGIC: Final = b"\xd6GC\xf1"
+MAJOR: Final = 1
+MINOR: Final = 0
+ALIGNMENT: Final = 64
+UNKNOWN_RANK: Final = 0xFFFF_FFFF
+
+KNOWN_CRITICAL_FEATURES: Final = 0
+
+MAX_ELEMENTS: Final = 1 << 48
+MAX_CHUNKS: Final = 1 << 24
+MAX_TENSORS: Final = 1 << 16
+MAX_SECTIONS: Final = 64
+MAX_DIMENSIONS: Final = 32
+MAX_LEVELS: Final = 1 << 16
+MAX_PAYLOAD: Final = 1 << 36
+MIN_CHUNK_LOG2: Final = 6
+MAX_CHUNK_LOG2: Final = 24
+MAX_KEY_RICE: Final = 24
+MAX_VALUE_RICE: Final = 16
+MAX_KEY_WIDTH: Final = 32
+
+
+class FrameKind(IntEnum):
+    DENSE = 1
+    SPARSE = 2
+    COUNT_SKETCH = 3
+    CONTROL = 4
+
+
+class ElementType(IntEnum):
+    FLOAT32 = 1
+
+
+class Aggregation(IntEnum):
+    DECODE_SUM = 1
+    PAYLOAD_SUM = 2
+    UNION_SUM = 3
+    REPLACE = 4
+
+
+class BoundKind(IntEnum):
+    EXACT = 1
+    RELATIVE = 2
+    ABSOLUTE = 3
+    PROBABILISTIC = 4
+
+
+class Rounding(IntEnum):
+    NEAREST = 1
+    STOCHASTIC = 2
+    OTHER = 3
+
+
+class Section(IntEnum):
+    TENSORS = 1
+    DIMS = 2
+    CODEBOOK = 3
+    SKETCH = 4
+    CHUNKDIR = 5
+    PAYLOAD = 6
+
+
+FIRST_ANCILLARY_SECTION: Final = 0x8000
+
+
+class KeyCodec(IntEnum):
+    COO = 3
+    RICE = 4
+
+
+class ValueCodec(IntEnum):
+    RAW = 1
+    RICE = 3

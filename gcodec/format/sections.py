@@ -1,0 +1,157 @@
+"""The section table, the tensor table and the codebook (spec sections 4 to 6)."""
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import LimitExceeded, Malformed, UnsupportedFeature
+from . import ids
+from .header import Header
+
+SECTION: Final = np.dtype(
+    [("type", "<u2"), ("flags", "<u2"), ("count", "<u4"), ("offset", "<u8"), ("length", "<u8"),
+     ("reserved", "<u8")]
+)  # fmt: skip
+TENSOR: Final = np.dtype(
+    [("name_hash", "<u8"), ("start", "<u8"), ("numel", "<u8"), ("ndim", "u1"), ("dtype", "u1"),
+     ("flags", "<u2"), ("dims_index", "<u4"), ("reserved", "V16")]
+)  # fmt: skip
+
+_ELEMENT_BYTES: Final = {
+    ids.Section.TENSORS: TENSOR.itemsize,
+    ids.Section.DIMS: 8,
+    ids.Section.CODEBOOK: 4,
+    ids.Section.CHUNKDIR: 32,
+    ids.Section.PAYLOAD: 16,
+}
+
+
+class Tensor(NamedTuple):
+    """One row of the tensor table: a flat range of the index space and its shape."""
+
+    name_hash: int
+    start: int
+    shape: tuple[int, ...]
+
+
+class Span(NamedTuple):
+    """Where a section lies in the frame, in bytes, and how many entries it has."""
+
+    offset: int
+    length: int
+    count: int
+
+
+def align(offset: int) -> int:
+    """Round a byte offset up to the section alignment."""
+    return -(-offset // ids.ALIGNMENT) * ids.ALIGNMENT
+
+
+def place(lengths: Sequence[tuple[ids.Section, int, int]], start: int) -> NDArray[np.void]:
+    """Section table for (type, count, byte length) in order; `start` is where the table begins."""
+    table = np.zeros(len(lengths), SECTION)
+    offset = align(start + table.nbytes)
+    for row, (kind, count, length) in zip(table, lengths, strict=True):
+        row["type"], row["count"], row["offset"], row["length"] = kind, count, offset, length
+        offset = align(offset + length)
+    return table
+
+
+def read_sections(frame: NDArray[np.uint8], header: Header) -> dict[int, Span]:
+    """Check the geometry: no holes, no overlaps, padding zero, payload last, ends where the frame does."""
+    table_end = header.header_len + header.n_sections * SECTION.itemsize
+    if table_end > frame.size:
+        raise Malformed(f"the section table ends at byte {table_end}, the frame at {frame.size}")
+    table = frame[header.header_len : table_end].copy().view(SECTION)
+    spans: dict[int, Span] = {}
+    end, previous = table_end, 0
+    for i, row in enumerate(table):
+        where = f"section {i} at byte {header.header_len + i * SECTION.itemsize}"
+        kind, offset, length = int(row["type"]), int(row["offset"]), int(row["length"])
+        last = i == len(table) - 1
+        if (kind == ids.Section.PAYLOAD) != last or (not last and kind <= previous):
+            raise Malformed(f"{where}: type {kind} out of order (ascending, PAYLOAD last)")
+        if row["flags"] or row["reserved"]:
+            raise Malformed(f"{where}: flags or reserved field not zero")
+        if offset != align(end):
+            raise Malformed(f"{where}: offset {offset}, but the section before ends at {end}")
+        if length > frame.size - offset or frame[end:offset].any():
+            raise Malformed(f"{where}: runs past the frame, or the padding before it is not zero")
+        spans[kind] = Span(offset, length, int(row["count"]))
+        end, previous = offset + length, kind
+    if align(end) != frame.size or frame[end:].any():
+        raise Malformed(f"the last section ends at byte {end}, which does not fill the frame")
+    return spans
+
+
+def check_types(spans: dict[int, Span]) -> None:
+    """Refuse unknown critical sections, missing ones, and counts that disagree with lengths."""
+    for kind, span in spans.items():
+        if kind >= ids.FIRST_ANCILLARY_SECTION:
+            continue
+        if kind not in _ELEMENT_BYTES:
+            raise UnsupportedFeature(f"critical section type {kind} is not known to this reader")
+        size = _ELEMENT_BYTES[ids.Section(kind)]
+        if span.length != span.count * size:
+            raise Malformed(
+                f"{ids.Section(kind).name}: {span.count} entries of {size} bytes, length {span.length}"
+            )
+    for needed in (ids.Section.TENSORS, ids.Section.CHUNKDIR):
+        if needed not in spans:
+            raise Malformed(f"section {needed.name} is missing")
+
+
+def build_tensors(tensors: Sequence[Tensor]) -> tuple[NDArray[np.void], NDArray[np.uint64]]:
+    """Rows of the TENSORS and DIMS sections."""
+    table = np.zeros(len(tensors), TENSOR)
+    dims: list[int] = []
+    for row, tensor in zip(table, tensors, strict=True):
+        row["name_hash"], row["start"], row["numel"] = tensor.name_hash, tensor.start, prod(tensor.shape)
+        row["ndim"], row["dtype"] = len(tensor.shape), ids.ElementType.FLOAT32
+        row["dims_index"] = len(dims)
+        dims += tensor.shape
+    return table, np.array(dims, "<u8")
+
+
+def read_tensors(
+    frame: NDArray[np.uint8], spans: dict[int, Span], header: Header
+) -> tuple[Tensor, ...]:
+    """Check that the tensors tile [0, n_elements) in order and that shapes multiply out."""
+    span = spans[ids.Section.TENSORS]
+    if span.count != header.n_tensors:
+        raise Malformed(f"TENSORS has {span.count} entries, the header says {header.n_tensors}")
+    rows = frame[span.offset : span.offset + span.length].view(TENSOR)
+    dims_span = spans.get(ids.Section.DIMS, Span(0, 0, 0))
+    dims = frame[dims_span.offset : dims_span.offset + dims_span.length].view("<u8").tolist()
+    tensors: list[Tensor] = []
+    start = used = 0
+    for i, row in enumerate(rows):
+        ndim, numel = int(row["ndim"]), int(row["numel"])
+        if ndim > ids.MAX_DIMENSIONS:
+            raise LimitExceeded(f"tensor {i}: {ndim} dimensions, the limit is {ids.MAX_DIMENSIONS}")
+        if row["start"] != start or row["dims_index"] != used or used + ndim > len(dims):
+            raise Malformed(f"tensor {i}: start or dims_index is not the running sum")
+        if row["dtype"] != header.elem_dtype or row["flags"] or row["reserved"].tobytes().strip(b"\0"):
+            raise Malformed(f"tensor {i}: dtype differs from the header, or a reserved bit is set")
+        shape = tuple(dims[used : used + ndim])
+        if prod(shape) != numel:
+            raise Malformed(f"tensor {i}: shape {shape} does not hold {numel} elements")
+        tensors.append(Tensor(int(row["name_hash"]), start, shape))
+        start, used = start + numel, used + ndim
+    if start != header.n_elements or used != len(dims):
+        raise Malformed(f"the tensors hold {start} elements, the header says {header.n_elements}")
+    return tuple(tensors)
+
+
+def read_codebook(frame: NDArray[np.uint8], spans: dict[int, Span]) -> NDArray[np.float32]:
+    """Levels of the codebook, empty if the frame has none; each is finite and above zero."""
+    span = spans.get(ids.Section.CODEBOOK, Span(0, 0, 0))
+    if span.count > ids.MAX_LEVELS:
+        raise LimitExceeded(f"the codebook has {span.count} levels, the limit is {ids.MAX_LEVELS}")
+    levels: NDArray[Any] = frame[span.offset : span.offset + span.length].view("<f4")
+    if not (np.isfinite(levels) & (levels > 0)).all():
+        raise Malformed("a level of the codebook is not finite and above zero")
+    return levels

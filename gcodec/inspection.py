@@ -1,0 +1,135 @@
+"""What a frame says and what it costs, field by field."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .decoder import unpack
+from .format import ids
+from .format.directory import KEY_LOW, PAD, SIGN, plane_words
+from .kernels import load
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """A frame's header fields by their spec names, its section sizes, and its cost per kept element.
+
+    Bits per key and per value count the planes in words of 64 bits; a value's bits include its sign. The
+    entropies are those of independent positions of the same density, and of the values by their frequency.
+    Compression ratios are uncompressed / compressed, against dense float32 and against 64-bit key-value pairs.
+    """
+
+    frame_bytes: int
+    version: str
+    shapes: list[tuple[int, ...]]
+    header: dict[str, Any]
+    section_bytes: dict[str, int]
+    key_codecs: dict[str, int]
+    value_codecs: dict[str, int]
+    levels: int
+    bits_per_key: float
+    key_entropy: float
+    bits_per_value: float
+    value_entropy: float
+    bytes_per_kept: float
+    ratio_to_dense: float
+    ratio_to_pairs: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values only, as for JSON."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        header = self.header
+        n, kept = header["n_elements"], header["n_stored"]
+        shapes = ", ".join("x".join(map(str, shape)) or "scalar" for shape in self.shapes)
+        packing = ", ".join(f"{name} in {count}" for name, count in self.key_codecs.items())
+        coding = ", ".join(f"{name} in {count}" for name, count in self.value_codecs.items())
+        bound = header["bound_kind"] + (f" {header['bound']:.6g}" if header["bound"] else "")
+        rows = [
+            ("frame", f"{self.frame_bytes} bytes, format {self.version}, {header['frame_kind']}"),
+            ("tensors", f"{shapes} of {header['elem_dtype']}"),
+            ("kept", f"{kept} of {n} elements ({kept / n:.4%})" if n else "0 of 0 elements"),
+            ("chunks", f"{header['n_chunks']} of {1 << header['chunk_log2']} positions"),
+            ("keys", f"{self.bits_per_key:.3f} bits, independent {self.key_entropy:.3f} ({packing})"),
+            ("values", f"{self.bits_per_value:.3f} bits, entropy {self.value_entropy:.3f} ({coding})"),
+            ("levels", f"{self.levels}, error bound {bound}, rounding {header['rounding']}"),
+            ("cost", f"{self.bytes_per_kept:.3f} bytes per kept element"),
+            ("ratio", f"{self.ratio_to_dense:.1f}x to dense, {self.ratio_to_pairs:.2f}x to 64-bit pairs"),
+            ("step", f"{header['step']}, layout {header['layout_key']:016x}"),
+            ("sections", ", ".join(f"{name} {size}" for name, size in self.section_bytes.items())),
+        ]
+        return "\n".join(f"{name:<9} {text}" for name, text in rows)
+
+
+def inspect(frame: Any, *, backend: str = "cpu") -> Inspection:
+    """Check a frame whole and say what is in it.
+
+    Raises
+    ------
+    FrameError
+        One of its eight subclasses, exactly as `gcodec.decode` would.
+
+    Examples
+    --------
+    >>> import numpy, gcodec
+    >>> gcodec.inspect(gcodec.Codec().encode(numpy.ones(1000, numpy.float32))).header["n_stored"]
+    10
+    """
+    content = unpack(frame, load(backend))
+    parsed = content.parsed
+    fields = parsed.header._asdict()
+    kept, n = parsed.header.n_stored, parsed.header.n_elements
+    for name, registry in (
+        ("frame_kind", ids.FrameKind),
+        ("elem_dtype", ids.ElementType),
+        ("aggregation", ids.Aggregation),
+        ("bound_kind", ids.BoundKind),
+        ("rounding", ids.Rounding),
+    ):
+        fields[name] = registry(fields[name]).name.lower()
+    fields["magic"] = fields["magic"].hex()
+    words = plane_words(parsed.directory).sum(axis=0)
+    per_kept = 64 / kept if kept else 0.0
+    size = parsed.header.frame_len
+    return Inspection(
+        frame_bytes=size,
+        version=f"{parsed.header.major}.{parsed.header.minor}",
+        shapes=[tensor.shape for tensor in parsed.tensors],
+        header=fields,
+        section_bytes=parsed.section_bytes,
+        key_codecs=_chunks_by_codec(parsed.directory, "key_codec", ids.KeyCodec),
+        value_codecs=_chunks_by_codec(parsed.directory, "val_codec", ids.ValueCodec),
+        levels=parsed.levels.size,
+        bits_per_key=float(words[KEY_LOW:SIGN].sum() * per_kept),
+        key_entropy=_position_entropy(kept, n),
+        bits_per_value=float(words[SIGN:PAD].sum() * per_kept),
+        value_entropy=_entropy(content.values),
+        bytes_per_kept=size / kept if kept else 0.0,
+        ratio_to_dense=4 * n / size,
+        ratio_to_pairs=8 * kept / size,
+    )
+
+
+def _chunks_by_codec(directory: NDArray[np.void], field: str, registry: Any) -> dict[str, int]:
+    codecs, counts = np.unique(directory[field][directory["nnz"] > 0], return_counts=True)
+    return {registry(int(codec)).name.lower(): int(count) for codec, count in zip(codecs, counts, strict=True)}
+
+
+def _position_entropy(kept: int, n: int) -> float:
+    """H(p)/p bits per key for independent positions of density p."""
+    if kept in (0, n):
+        return 0.0
+    p = kept / n
+    return float(-np.log2(p) - (1 - p) / p * np.log2(1 - p))
+
+
+def _entropy(values: NDArray[np.float32]) -> float:
+    """Bits per value by frequency, signs included."""
+    if not values.size:
+        return 0.0
+    _, counts = np.unique(values.view(np.uint32), return_counts=True)
+    share = counts / values.size
+    return float(-(share * np.log2(share)).sum()) + 0.0

@@ -1,0 +1,23 @@
+"""Kept elements back into a dense array."""
+
+import numpy as np
+
+
+def scatter(keys, counts, chunk_log2, values, out):
+    """`out[position] = value`."""
+    out[_positions(keys, counts, chunk_log2)] = values
+
+
+def accumulate(keys, counts, chunk_log2, values, scale, out):
+    """`out[position] += value * scale`, each operation rounded to float32."""
+    out[_positions(keys, counts, chunk_log2)] += values * np.float32(scale)
+
+
+def settle(residual, keys, counts, chunk_log2, decoded):
+    """`residual[position] -= decoded`: what the message carried leaves the residual."""
+    residual[_positions(keys, counts, chunk_log2)] -= decoded
+
+
+def _positions(keys, counts, chunk_log2):
+    chunks = np.repeat(np.arange(counts.size), counts)
+    return (chunks << chunk_log2) + keys

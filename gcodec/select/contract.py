@@ -1,0 +1,45 @@
+"""What a selector is given and what it answers.
+
+Magnitudes are the bit patterns of |x| (uint32), which order like the magnitudes themselves; a decision on
+them is exact and the same on every backend.
+"""
+
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Decision(NamedTuple):
+    """Keep every magnitude above `threshold`, and the first `ties` equal to it in index order: `count` in all."""
+
+    threshold: int
+    ties: int
+    count: int
+
+
+class Statistics(Protocol):
+    """What can be asked about a gradient of `n` elements; zeros are elements too."""
+
+    n: int
+    stream: int
+    """Differs from tensor to tensor and from step to step; seeds are mixed with it."""
+
+    def count_above(self, threshold: int) -> int:
+        """Elements with a magnitude above `threshold`."""
+
+    def kth(self, k: int) -> tuple[int, int]:
+        """The k-th largest magnitude, 1 <= k <= n, and how many are above it."""
+
+    def sample(self, positions: NDArray[np.int64]) -> NDArray[np.uint32]:
+        """Magnitudes at ascending positions."""
+
+
+class Selector(Protocol):
+    """A method of choosing; a frozen dataclass whose `repr` evaluates back to it."""
+
+    def density(self, n: int) -> float:
+        """The fraction asked for, from the parameters alone: it sets the chunk size."""
+
+    def decide(self, statistics: Statistics) -> Decision:
+        """The decision for one gradient."""
