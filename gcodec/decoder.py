@@ -52,6 +52,12 @@ def unpack(frame: Any, kernels: ModuleType) -> Content:
     return Content(parsed, keys, bits.view(np.float32), directory["nnz"].astype(np.int64))
 
 
+def add(content: Content, flat: NDArray[np.float32], scale: float, kernels: ModuleType) -> None:
+    """Add proved content, times `scale`, to a flat array of the frame's length."""
+    log2 = content.parsed.header.chunk_log2
+    kernels.accumulate(content.keys, content.counts, log2, content.values, scale, flat)
+
+
 def decode(
     frame: Any,
     *,
@@ -136,9 +142,8 @@ def accumulate(
     """
     kernels = load(backend)
     content = unpack(frame, kernels)
-    header = content.parsed.header
-    flat = arrays.output(out, header.n_elements, _shapes(content.parsed))
-    kernels.accumulate(content.keys, content.counts, header.chunk_log2, content.values, scale, flat)
+    flat = arrays.output(out, content.parsed.header.n_elements, _shapes(content.parsed))
+    add(content, flat, scale, kernels)
     return out
 
 

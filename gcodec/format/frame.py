@@ -32,7 +32,8 @@ class Frame(np.ndarray[Any, Any]):
 
     def __new__(cls, data: Any) -> "Frame":
         """Wrap bytes as a frame without a copy or a check; `gcodec.decode` does the checking."""
-        frame = np.frombuffer(data, np.uint8).view(cls)
+        array = np.frombuffer(data, np.uint8) if len(data) else np.empty(0, np.uint8)
+        frame = array.view(cls)
         frame.flags.writeable = False
         return frame
 
@@ -103,6 +104,7 @@ def draft(
         n_chunks=directory.size,
         n_tensors=len(tensors),
         n_sections=len(sections),
+        payload_offset=spans[ids.Section.PAYLOAD].start,
     )
     return Draft(
         frame,
@@ -115,9 +117,9 @@ def draft(
 
 def seal(work: Draft, xxh64: Hash) -> Frame:
     """Write header and checks over a filled draft, and freeze it."""
-    frame, spans = work.frame, work.spans
-    header = work.header._replace(layout_key=_layout_key(frame, spans, xxh64))
-    meta = frame[HEADER_SIZE : spans[ids.Section.PAYLOAD].start]
+    frame, header = work.frame, work.header
+    header = header._replace(layout_key=_layout_key(frame, work.spans, xxh64))
+    meta = frame[HEADER_SIZE : header.payload_offset]
     header = header._replace(meta_check=xxh64(meta, 0) & LOW_32)
     raw = np.frombuffer(header.to_bytes(), np.uint8)
     header = header._replace(header_check=xxh64(raw[:-4], 0) & LOW_32)
@@ -136,18 +138,20 @@ def parse(buffer: NDArray[np.uint8], xxh64: Hash) -> Parsed:
     frame = buffer[:size]
     head = memoryview(frame[:HEADER_SIZE].tobytes())
     header = read_header(head, lambda part: xxh64(np.frombuffer(part, np.uint8), 0))
-    spans = read_sections(frame, header)
-    payload = spans[ids.Section.PAYLOAD]
-    private = frame[: payload.offset].copy()
+    private = frame[: header.payload_offset].copy()
     private.flags.writeable = False
     if xxh64(private[header.header_len :], 0) & LOW_32 != header.meta_check:
         raise Corrupt("meta_check at byte 120 does not match the bytes between header and payload")
+    spans = read_sections(private, header)
+    payload = spans[ids.Section.PAYLOAD]
+    if frame[payload.offset + payload.length :].any():
+        raise Malformed("the padding after the payload is not zero")
+    check_types(spans)
     slices = {
         ids.Section(kind): slice(span.offset, span.offset + span.length)
         for kind, span in spans.items()
-        if kind < ids.FIRST_ANCILLARY_SECTION and kind in tuple(ids.Section)
+        if kind < ids.FIRST_ANCILLARY_SECTION
     }
-    check_types(spans)
     tensors = read_tensors(private, spans, header)
     if header.layout_key != _layout_key(private, slices, xxh64):
         raise Malformed("layout_key at byte 104 is not the hash of the tensor table")

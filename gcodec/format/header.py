@@ -58,7 +58,7 @@ class Header(NamedTuple):
     weight: float = 1.0
     sum_key: int = 0
     layout_key: int = 0
-    reserved: int = 0
+    payload_offset: int = 0
     meta_check: int = 0
     header_check: int = 0
 
@@ -98,8 +98,9 @@ def read_header(frame: memoryview, xxh64: Callable[[memoryview], int]) -> Header
         raise UnsupportedFeature(f"critical feature bit {bit} at byte 16 is not known: update gcodec")
     _check_limits(header)
     _check_enums(header)
-    if header.reserved:
-        raise Malformed("the reserved field at byte 112 is not zero")
+    start, table = header.payload_offset, header.header_len + 32 * header.n_sections
+    if start % ids.ALIGNMENT or not table <= start <= header.frame_len:
+        raise Malformed(f"payload_offset {start} at byte 112 is not a multiple of 64 in {table}..frame_len")
     if not (isfinite(header.bound) and header.bound >= 0):
         raise Malformed(f"bound {header.bound} at byte 56 is not finite and >= 0")
     if not (isfinite(header.weight) and header.weight > 0):

@@ -60,14 +60,15 @@ def place(lengths: Sequence[tuple[ids.Section, int, int]], start: int) -> NDArra
     return table
 
 
-def read_sections(frame: NDArray[np.uint8], header: Header) -> dict[int, Span]:
-    """Check the geometry: no holes, no overlaps, padding zero, payload last, ends where the frame does."""
-    table_end = header.header_len + header.n_sections * SECTION.itemsize
-    if table_end > frame.size:
-        raise Malformed(f"the section table ends at byte {table_end}, the frame at {frame.size}")
-    table = frame[header.header_len : table_end].copy().view(SECTION)
+def read_sections(meta: NDArray[np.uint8], header: Header) -> dict[int, Span]:
+    """Check the geometry: no holes, no overlaps, padding zero, payload last, ends where the frame does.
+
+    `meta` is the frame up to the payload.
+    """
+    end = header.header_len + header.n_sections * SECTION.itemsize
+    table = meta[header.header_len : end].view(SECTION)
     spans: dict[int, Span] = {}
-    end, previous = table_end, 0
+    previous = 0
     for i, row in enumerate(table):
         where = f"section {i} at byte {header.header_len + i * SECTION.itemsize}"
         kind, offset, length = int(row["type"]), int(row["offset"]), int(row["length"])
@@ -76,14 +77,14 @@ def read_sections(frame: NDArray[np.uint8], header: Header) -> dict[int, Span]:
             raise Malformed(f"{where}: type {kind} out of order (ascending, PAYLOAD last)")
         if row["flags"] or row["reserved"]:
             raise Malformed(f"{where}: flags or reserved field not zero")
-        if offset != align(end):
-            raise Malformed(f"{where}: offset {offset}, but the section before ends at {end}")
-        if length > frame.size - offset or frame[end:offset].any():
-            raise Malformed(f"{where}: runs past the frame, or the padding before it is not zero")
+        if offset != align(end) or meta[end:offset].any():
+            raise Malformed(f"{where}: offset {offset} or the padding before it, after an end at {end}")
+        if length > (header.frame_len if last else header.payload_offset) - offset:
+            raise Malformed(f"{where}: {length} bytes from {offset} run past the end")
         spans[kind] = Span(offset, length, int(row["count"]))
         end, previous = offset + length, kind
-    if align(end) != frame.size or frame[end:].any():
-        raise Malformed(f"the last section ends at byte {end}, which does not fill the frame")
+    if spans[ids.Section.PAYLOAD].offset != header.payload_offset or align(end) != header.frame_len:
+        raise Malformed(f"the payload does not fill the frame from byte {header.payload_offset} on")
     return spans
 
 

@@ -1,0 +1,5 @@
+"""`python -m gcodec` is `gcodec`."""
+
+from .cli.main import run
+
+run()

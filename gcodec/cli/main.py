@@ -1,0 +1,150 @@
+"""`gcodec encode | decode | inspect | demo`.
+
+Exit codes: 0 fine, 2 a file is not a sound frame, 3 a frame of an unknown version or feature, 64 wrong
+arguments or files, 65 data that cannot be encoded or does not fit, 69 an optional package is missing or a run failed.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from .. import __version__
+from ..errors import (
+    BackendUnavailableError,
+    FrameError,
+    GcodecError,
+    UnknownRecipeError,
+    UnsupportedFeature,
+    UnsupportedVersion,
+)
+
+EXIT_CORRUPT, EXIT_VERSION, EXIT_USAGE, EXIT_DATA, EXIT_UNAVAILABLE = 2, 3, 64, 65, 69
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with one clear line and exit code 64 for wrong arguments."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(EXIT_USAGE, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def build_parser() -> Parser:
+    from . import demo
+
+    parser = Parser(prog="gcodec", description="Gradient compression with a specified wire format.")
+    parser.add_argument("--version", action="version", version=f"gcodec {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_encode(commands)
+    _add_decode(commands)
+    _add_inspect(commands)
+    demo.add_parser(commands)
+    return parser
+
+
+def _add(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, text: str, example: str
+) -> argparse.ArgumentParser:
+    return commands.add_parser(name, help=text, description=text, epilog=f"example: {example}")
+
+
+def _add_encode(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = _add(
+        commands,
+        "encode",
+        "Encode a float32 .npy, or a .npz with keys and values, into a frame.",
+        "gcodec encode grad.npy -o grad.gc --codec reclog:ratio=0.01,per_octave=4",
+    )
+    parser.add_argument("input", type=Path, help=".npy array, or .npz with keys, values and n")
+    parser.add_argument("-o", "--output", type=Path, help="frame to write (default: INPUT with .gc)")
+    parser.add_argument("--codec", default="reclog:ratio=0.01,per_octave=4", help="default: %(default)s")
+    parser.add_argument("--name", default="", help="the tensor's name")
+    parser.add_argument("--step", type=int, default=0, help="the training step")
+    parser.set_defaults(run=_encode)
+
+
+def _add_decode(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = _add(
+        commands, "decode", "Decode a frame into a dense .npy.", "gcodec decode grad.gc -o grad.npy"
+    )
+    parser.add_argument("input", type=Path, help="frame")
+    parser.add_argument("-o", "--output", type=Path, help=".npy to write (default: INPUT with .npy)")
+    parser.add_argument(
+        "--max-elements", type=int, default=1 << 28, help="refuse larger outputs (default: %(default)s)"
+    )
+    parser.set_defaults(run=_decode)
+
+
+def _add_inspect(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = _add(
+        commands,
+        "inspect",
+        "Check a frame and say what is in it and what it costs.",
+        "gcodec inspect grad.gc --json",
+    )
+    parser.add_argument("input", type=Path, help="frame")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=_inspect)
+
+
+def _encode(arguments: argparse.Namespace) -> int:
+    from ..recipes import get_codec
+    from . import files
+
+    codec = get_codec(arguments.codec)
+    frame = files.encode_file(arguments.input, codec, name=arguments.name, step=arguments.step)
+    output = arguments.output or arguments.input.with_suffix(".gc")
+    files.write_frame(output, frame)
+    print(f"{output}: {frame.size} bytes")
+    return 0
+
+
+def _decode(arguments: argparse.Namespace) -> int:
+    from ..decoder import decode
+    from . import files
+
+    dense = decode(files.read_bytes(arguments.input), max_elements=arguments.max_elements)
+    output = arguments.output or arguments.input.with_suffix(".npy")
+    files.write_array(output, dense)
+    print(f"{output}: {'x'.join(map(str, dense.shape)) or 'scalar'} {dense.dtype}")
+    return 0
+
+
+def _inspect(arguments: argparse.Namespace) -> int:
+    from ..inspection import inspect
+    from . import files
+
+    found = inspect(files.read_bytes(arguments.input))
+    print(json.dumps(found.to_dict(), indent=2) if arguments.json else found)
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line; returns the exit code, and prints one line to stderr if it is not 0."""
+    from .files import FileError
+
+    arguments = build_parser().parse_args(argv)
+    try:
+        return int(arguments.run(arguments))
+    except (UnsupportedVersion, UnsupportedFeature) as error:
+        code, text = EXIT_VERSION, str(error)
+    except FrameError as error:
+        reading = arguments.run in (_decode, _inspect)
+        code, text = EXIT_CORRUPT if reading else EXIT_DATA, f"{type(error).__name__}: {error}"
+        if reading:
+            text = f"{arguments.input}: {text}"
+    except (FileError, UnknownRecipeError) as error:
+        code, text = EXIT_USAGE, str(error)
+    except BackendUnavailableError as error:
+        code, text = EXIT_UNAVAILABLE, str(error)
+    except GcodecError as error:
+        code, text = EXIT_DATA, str(error)
+    print(f"gcodec: {text}", file=sys.stderr)
+    return code
+
+
+def run() -> NoReturn:
+    """Entry point of the console script."""
+    sys.exit(main())

@@ -1,0 +1,156 @@
+"""Sum or mean of every rank's gradient, through a codec, with the same bits on every rank.
+
+Every rank sends its frame to every other and adds all frames in rank order (TopkA in Ok-Topk's terms: Li and
+Hoefler, PPoPP 2022): two collectives, one of 64 bytes and one of frames, never padded.
+"""
+
+from time import perf_counter
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import arrays, decoder
+from ..codec import Codec
+from ..errors import Mismatch
+from ..feedback import ErrorFeedback
+from ..format.frame import Frame
+from ..kernels import load
+from .communicator import Communicator
+from .descriptor import DESCRIPTOR, MAGIC, READY, VERSION, check_agreement, failure_status
+
+
+class Allreduce:
+    """A sparse allreduce over one communicator; call it like a function, in the same order on all ranks.
+
+    Parameters
+    ----------
+    communicator : Communicator
+    codec : Codec
+        The same on every rank.
+    feedback : ErrorFeedback, optional
+        Of the same codec; its residual is committed when the exchange succeeded, else rolled back.
+    op : {"mean", "sum"}
+
+    Attributes
+    ----------
+    bytes_sent : int
+        Bytes this rank has handed over so far: its frames and 64 bytes for each call.
+    codec_seconds : float
+        Seconds spent encoding and decoding so far.
+
+    Notes
+    -----
+    The result is the float32 sum in rank order (for the mean, divided once by the number of ranks). One rank
+    alone goes through the codec too.
+    """
+
+    def __init__(
+        self,
+        communicator: Communicator,
+        codec: Codec,
+        *,
+        feedback: ErrorFeedback | None = None,
+        op: Literal["mean", "sum"] = "mean",
+    ) -> None:
+        if op not in ("mean", "sum"):
+            raise ValueError(f"op is 'mean' or 'sum', not {op!r}")
+        if feedback is not None and feedback.codec != codec:
+            raise ValueError(f"feedback is for {feedback.codec}, not for {codec}")
+        self.codec, self.feedback, self.op = codec, feedback, op
+        self.bytes_sent = 0
+        self.codec_seconds = 0.0
+        self._communicator = communicator
+        self._kernels = load(codec.backend)
+        self._sequence = 0
+
+    def __call__(
+        self, name: str, grad: Any, *, step: int = 0, out: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
+        """The mean (or sum) of `grad` over all ranks.
+
+        Parameters
+        ----------
+        name : str
+            The tensor's name: the same on all ranks, and the key of its residual.
+        grad : float32 array
+            Of the same shape on all ranks.
+        step : int
+            The training step, the same on all ranks.
+        out : float32 array, optional
+            Where to put the result: C-contiguous, writable, of as many elements as `grad`, not sharing memory with it.
+
+        Returns
+        -------
+        float32 array
+            `out`, or a new array of `grad`'s shape: the same bits on every rank.
+
+        Raises
+        ------
+        RankMismatchError
+            On every rank, with the same text, if ranks disagree on codec, name, shape, step or the number of
+            calls, or if encoding failed on one; there the error is chained to its cause. No residual changed.
+        """
+        started = perf_counter()
+        shape, frame, failure = np.shape(grad), Frame(b""), None
+        try:
+            target = None if out is None else arrays.output(out, int(np.prod(shape)), [shape])
+            encode = self.codec.encode if self.feedback is None else self._encode_with_feedback
+            frame = encode(grad, name=name, step=step)
+        except Exception as error:  # whatever it is, the others must hear of it, or they wait for ever
+            failure = error
+        self.codec_seconds += perf_counter() - started
+        opened = self.feedback is not None and failure is None
+        try:
+            frames = self._exchange(name, shape, step, frame, failure)
+            started = perf_counter()
+            contents = [decoder.unpack(received, self._kernels) for received in frames]
+            for rank, content in enumerate(contents):
+                if content.parsed.tensors != contents[self._communicator.rank].parsed.tensors:
+                    raise Mismatch(f"the frame of rank {rank} holds other tensors than ours")
+        except BaseException:
+            if self.feedback is not None and opened:
+                self.feedback.rollback(name)
+            raise
+        if out is None:
+            out = np.zeros(shape, np.float32)
+            target = out.reshape(-1)
+        else:
+            out.fill(0)
+        for content in contents:
+            decoder.add(content, target, 1.0, self._kernels)
+        if self.op == "mean":
+            np.divide(target, np.float32(self._communicator.size), out=target)
+        if self.feedback is not None:
+            self.feedback.commit(name)
+        self.codec_seconds += perf_counter() - started
+        return out
+
+    def _encode_with_feedback(self, grad: Any, *, name: str, step: int) -> Frame:
+        assert self.feedback is not None
+        return self.feedback.encode(name, grad, step=step)
+
+    def _exchange(
+        self, name: str, shape: tuple[int, ...], step: int, frame: Frame, failure: Exception | None
+    ) -> list[NDArray[np.uint8]]:
+        """All ranks' frames in rank order, once all agree."""
+        mine = np.zeros(1, DESCRIPTOR)
+        mine["magic"], mine["version"], mine["sequence"] = MAGIC, VERSION, self._sequence
+        mine["status"] = READY if failure is None else failure_status(failure)
+        mine["codec"], mine["name"] = self._hash(f"{self.op} {self.codec!r}"), self._hash(name)
+        mine["shape"], mine["elements"] = self._hash(repr(shape)), np.prod(shape, dtype=np.uint64)
+        mine["step"], mine["bytes"] = step % (1 << 64), frame.size
+        self._sequence += 1
+        everyone = self._communicator.allgather(mine.view(np.uint8)).view(DESCRIPTOR).reshape(-1)
+        self.bytes_sent += DESCRIPTOR.itemsize
+        try:
+            check_agreement(everyone)
+        except Exception as error:
+            raise error from failure
+        sizes = everyone["bytes"].astype(np.int64)
+        frames = self._communicator.allgatherv(np.asarray(frame), sizes)
+        self.bytes_sent += frame.size
+        return list(frames)
+
+    def _hash(self, text: str) -> int:
+        return int(self._kernels.xxh64(arrays.read_only(np.frombuffer(text.encode(), np.uint8)), 0))

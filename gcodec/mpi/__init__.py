@@ -1,0 +1,6 @@
+"""Sparse allreduce over MPI, by mpi4py. Importing this initialises nothing; mpi4py is loaded when a communicator is wrapped."""
+
+from .allreduce import Allreduce
+from .communicator import MPICommunicator
+
+__all__ = ["Allreduce", "MPICommunicator"]

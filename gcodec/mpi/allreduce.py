@@ -1,0 +1,35 @@
+"""`gcodec.collectives.Allreduce` over an mpi4py communicator."""
+
+from typing import Any, Literal
+
+from .. import collectives
+from ..codec import Codec
+from ..feedback import ErrorFeedback
+from .communicator import MPICommunicator
+
+
+class Allreduce(collectives.Allreduce):
+    """Sparse allreduce over MPI: `mean = allreduce("layer1.weight", grad)`, the same bits on every rank.
+
+    Parameters
+    ----------
+    comm : mpi4py.MPI.Intracomm
+        Any intracommunicator; all its ranks must call, in the same order.
+    codec, feedback, op
+        As for `gcodec.collectives.Allreduce`, which also documents the call and its errors.
+
+    Notes
+    -----
+    Start ranks with `mpirun -n P python -m mpi4py program.py`, so that an exception on one rank ends the job
+    instead of leaving the others waiting.
+    """
+
+    def __init__(
+        self,
+        comm: Any,
+        codec: Codec,
+        *,
+        feedback: ErrorFeedback | None = None,
+        op: Literal["mean", "sum"] = "mean",
+    ) -> None:
+        super().__init__(MPICommunicator(comm), codec, feedback=feedback, op=op)

@@ -1,0 +1,203 @@
+"""The contract of the sparse allreduce, on ranks that are threads."""
+
+import re
+
+import numpy as np
+import pytest
+from fake import run_ranks
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import gcodec
+from gcodec.collectives import Allreduce
+
+CODECS = ["topk:ratio=0.1", "reclog:ratio=0.05,per_octave=2", "threshold:threshold=0.5", "topk:ratio=1"]
+
+
+def gradients(seed, size, n):
+    rng = np.random.default_rng(seed)
+    return [rng.standard_normal(n).astype(np.float32) for _ in range(size)]
+
+
+def rank_order_sum(frames, shape):
+    total = np.zeros(shape, np.float32)
+    for frame in frames:
+        total += gcodec.decode(frame)
+    return total
+
+
+@given(
+    size=st.integers(1, 9),
+    n=st.sampled_from([0, 1, 2, 3, 64, 65, 1000]),
+    recipe=st.sampled_from(CODECS),
+    op=st.sampled_from(["sum", "mean"]),
+    seed=st.integers(0, 2**32),
+)
+@settings(max_examples=60, deadline=None)
+def test_every_rank_gets_the_rank_order_sum_bit_for_bit(size, n, recipe, op, seed):
+    codec, grads = gcodec.get_codec(recipe), gradients(seed, size, n)
+    results = run_ranks(size, lambda c: Allreduce(c, codec, op=op)("w", grads[c.rank], step=7))
+    expected = rank_order_sum([codec.encode(g, name="w", step=7) for g in grads], n)
+    if op == "mean":
+        expected /= np.float32(size)
+    for result in results:
+        assert result.tobytes() == expected.tobytes()
+
+
+def test_feedback_is_committed_on_success():
+    codec, grads = gcodec.get_codec("topk:k=3"), gradients(1, 3, 100)
+    memories = [gcodec.ErrorFeedback(codec) for _ in grads]
+
+    def program(communicator):
+        allreduce = Allreduce(communicator, codec, feedback=memories[communicator.rank], op="sum")
+        return [allreduce("w", grads[communicator.rank], step=step) for step in range(4)]
+
+    sent = np.sum([np.sum(r, axis=0) for r in run_ranks(3, program)[:1]], axis=0)
+    left = np.sum([memory.residual("w") for memory in memories], axis=0)
+    np.testing.assert_allclose(sent + left, 4 * np.sum(grads, axis=0), rtol=1e-5, atol=1e-5)
+
+
+def failing(fault, codec, memories):
+    """A program in which rank 1 does something else than the others on its second call."""
+
+    def program(communicator):
+        mine = codec
+        other = communicator.rank == 1
+        if other and fault == "codec":
+            mine = gcodec.get_codec("topk:k=4")
+            memories[1] = gcodec.ErrorFeedback(mine)
+        allreduce = Allreduce(communicator, mine, feedback=memories[communicator.rank])
+        grad, name, step, out = np.ones(50, np.float32), "w", 1, None
+        if other:
+            match fault:
+                case "shape":
+                    grad = np.ones((5, 10), np.float32)
+                case "length":
+                    grad = np.ones(51, np.float32)
+                case "name":
+                    name = "v"
+                case "step":
+                    step = 2
+                case "nan":
+                    grad = np.full(50, np.nan, np.float32)
+                case "dtype":
+                    grad = np.ones(50)
+                case "out":
+                    out = np.zeros(3, np.float32)
+                case "object":
+                    grad = object()
+        try:
+            allreduce(name, grad, step=step, out=out)
+        finally:
+            with pytest.raises(gcodec.StateError, match="no open message"):
+                memories[communicator.rank].commit(name)
+        return None
+
+    return program
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        ("codec", "the codec or the operation: rank 0, 2 against rank 1"),
+        ("shape", "the tensor's shape"),
+        ("length", "50 on rank 0, 2 against 51 on rank 1"),
+        ("name", "the tensor's name"),
+        ("step", "the step: 1 on rank 0, 2 against 2 on rank 1"),
+        ("nan", "rank 1: NonFiniteError"),
+        ("dtype", "rank 1: UnsupportedDtypeError"),
+        ("out", "rank 1: Mismatch"),
+        ("object", "rank 1: UnsupportedDtypeError|the number of elements"),
+    ],
+)
+def test_a_mismatch_raises_the_same_error_on_every_rank_and_changes_no_residual(fault, says):
+    codec = gcodec.get_codec("topk:k=3")
+    memories = [gcodec.ErrorFeedback(codec) for _ in range(3)]
+    errors = run_ranks(3, failing(fault, codec, memories))
+    assert [type(error) for error in errors] == [gcodec.RankMismatchError] * 3
+    assert len({str(error) for error in errors}) == 1
+    assert re.search(says, str(errors[0]))
+    for memory in memories:
+        assert not any(residual.any() for residual in memory.state_dict().values())
+
+
+def test_the_failing_rank_sees_its_own_cause():
+    codec = gcodec.get_codec("topk:k=3")
+
+    def program(communicator):
+        grad = np.full(9, np.inf if communicator.rank else 1, np.float32)
+        return Allreduce(communicator, codec)("w", grad)
+
+    healthy, failed = run_ranks(2, program)
+    assert isinstance(failed.__cause__, gcodec.NonFiniteError)
+    assert healthy.__cause__ is None
+
+
+def test_ranks_go_on_after_a_mismatch():
+    codec = gcodec.get_codec("topk:k=3")
+
+    def program(communicator):
+        allreduce = Allreduce(communicator, codec, feedback=gcodec.ErrorFeedback(codec))
+        with pytest.raises(gcodec.RankMismatchError):
+            allreduce("w", np.ones(9, np.float32), step=communicator.rank)
+        return allreduce("w", np.ones(9, np.float32), step=5)
+
+    first, second = run_ranks(2, program)
+    assert first.tobytes() == second.tobytes()
+    assert np.count_nonzero(first) == 3
+
+
+def test_call_counts_that_differ_are_found():
+    codec = gcodec.get_codec("topk:k=3")
+
+    def program(communicator):
+        allreduce = Allreduce(communicator, codec)
+        allreduce._sequence = communicator.rank
+        return allreduce("w", np.ones(9, np.float32))
+
+    for error in run_ranks(2, program):
+        assert isinstance(error, gcodec.RankMismatchError)
+        assert "number of allreduce calls" in str(error)
+
+
+def test_a_damaged_frame_leaves_residual_and_out_alone():
+    codec = gcodec.get_codec("topk:k=3")
+
+    def program(communicator):
+        exchange = communicator.allgatherv
+
+        def damaged(message, sizes):
+            received = [frame.copy() for frame in exchange(message, sizes)]
+            received[1][-70] ^= 1
+            return received
+
+        communicator.allgatherv = damaged
+        memory, out = gcodec.ErrorFeedback(codec), np.full(9, 5, np.float32)
+        with pytest.raises(gcodec.FrameError):
+            Allreduce(communicator, codec, feedback=memory)("w", np.ones(9, np.float32), out=out)
+        return not memory.residual("w").any() and bool((out == 5).all())
+
+    assert run_ranks(2, program) == [True, True]
+
+
+def test_out_and_counters():
+    codec = gcodec.get_codec("topk:k=3")
+
+    def program(communicator):
+        allreduce = Allreduce(communicator, codec, op="sum")
+        out = np.full((3, 3), 9, np.float32)
+        assert allreduce("w", np.ones((3, 3), np.float32), out=out) is out
+        frame = codec.encode(np.ones((3, 3), np.float32), name="w")
+        assert allreduce.bytes_sent == 64 + len(frame)
+        assert allreduce.codec_seconds > 0
+        return out.tolist()
+
+    assert run_ranks(2, program) == [[[2, 2, 2], [0, 0, 0], [0, 0, 0]]] * 2
+
+
+def test_wrong_construction():
+    codec = gcodec.get_codec("topk:k=3")
+    with pytest.raises(ValueError, match="op is 'mean' or 'sum'"):
+        Allreduce(None, codec, op="max")
+    with pytest.raises(ValueError, match="feedback is for"):
+        Allreduce(None, codec, feedback=gcodec.ErrorFeedback(gcodec.get_codec("topk:k=4")))

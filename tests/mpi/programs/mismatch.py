@@ -1,0 +1,26 @@
+"""The last rank differs in one thing after another; every rank must raise the same error each time."""
+
+import numpy as np
+from mpi4py import MPI
+
+import gcodec
+from gcodec.mpi import Allreduce
+
+comm = MPI.COMM_WORLD
+last = comm.rank == comm.size - 1
+codec = gcodec.get_codec("topk:k=5")
+grad = np.ones(100, np.float32)
+told = []
+for fault in ("shape", "codec", "step", "nan"):
+    mine = gcodec.get_codec("topk:k=6") if last and fault == "codec" else codec
+    bad = np.full(100, np.nan, np.float32) if fault == "nan" else grad[:99] if fault == "shape" else grad
+    try:
+        Allreduce(comm, mine)("w", bad if last else grad, step=int(last and fault == "step"))
+    except gcodec.RankMismatchError as error:
+        told.append(str(error))
+assert len(told) == 4
+assert all(other == told for other in comm.allgather(told))
+result = Allreduce(comm, codec)("w", grad)
+assert np.count_nonzero(result) == 5
+if comm.rank == 0:
+    print("agreed")

@@ -1,0 +1,22 @@
+"""Messages of different sizes, some empty, in one call and in many small rounds; also on a sub-communicator."""
+
+import numpy as np
+from mpi4py import MPI
+
+from gcodec.mpi import MPICommunicator
+
+world = MPI.COMM_WORLD
+half = world.Split(color=world.rank % 2)
+for comm in (world, half):
+    lengths = [(r * 37) % 101 for r in range(comm.size)]
+    expected = [np.arange(n, dtype=np.uint8) + r for r, n in enumerate(lengths)]
+    for round_bytes in (1 << 30, 64, 1):
+        communicator = MPICommunicator(comm, round_bytes=round_bytes)
+        assert (communicator.rank, communicator.size) == (comm.rank, comm.size)
+        got = communicator.allgatherv(expected[comm.rank], np.array(lengths))
+        assert [m.tolist() for m in got] == [m.tolist() for m in expected]
+try:
+    MPICommunicator("not a communicator")
+except ValueError:
+    if world.rank == 0:
+        print("gathered")
