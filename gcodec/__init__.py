@@ -4,7 +4,7 @@
 >>> codec = gcodec.get_codec("reclog:ratio=0.01,per_octave=4")
 >>> frame = codec.encode(numpy.random.default_rng(0).normal(size=10_000).astype(numpy.float32))
 >>> dense = gcodec.decode(frame)
->>> dense.shape, numpy.count_nonzero(dense)
+>>> dense.shape, int(numpy.count_nonzero(dense))
 ((10000,), 100)
 
 Importing this package imports neither Numba nor any framework; names are loaded when first used.

@@ -1,4 +1,4 @@
-"""What callers pass in, narrowed to what kernels take: the only file that knows about kinds of arrays."""
+"""From what callers pass to what kernels take: the only file that knows kinds of arrays."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -37,12 +37,12 @@ def gradient(array: Any) -> Gradient:
     """
     if hasattr(array, "__cuda_array_interface__"):
         raise BackendUnavailableError(
-            "the array lives on a CUDA device, and there are CPU kernels only: copy it to the host first"
+            "the array is on a CUDA device, and there are CPU kernels only: copy it to the host"
         )
     host = np.asarray(array)
     if host.dtype != np.float32:
         raise UnsupportedDtypeError(
-            f"elements are {host.dtype}, gcodec encodes native float32: pass x.astype(numpy.float32)"
+            f"elements are {host.dtype}, gcodec encodes float32: pass x.astype(numpy.float32)"
         )
     return Gradient(read_only(np.ascontiguousarray(host).reshape(-1)), host.shape)
 
@@ -61,7 +61,9 @@ def pairs(keys: Any, values: Any, n: int) -> tuple[NDArray[np.int64], NDArray[np
     if not np.issubdtype(positions.dtype, np.integer):
         raise UnsupportedDtypeError(f"keys are {positions.dtype}, they must be integers")
     if positions.ndim != 1 or positions.size != flat.size:
-        raise Mismatch(f"{positions.size} keys of {positions.ndim} dimensions for {flat.size} values")
+        raise Mismatch(
+            f"{positions.size} keys of {positions.ndim} dimensions for {flat.size} values"
+        )
     if positions.size and not 0 <= int(positions.min()) <= int(positions.max()) < n:
         raise Mismatch(f"a key lies outside 0..{n - 1}")
     positions = positions.astype(np.int64, copy=False)
@@ -69,13 +71,13 @@ def pairs(keys: Any, values: Any, n: int) -> tuple[NDArray[np.int64], NDArray[np
     if (steps <= 0).any():
         at = int(np.argmax(steps <= 0)) + 1
         raise Mismatch(
-            f"keys[{at}] = {positions[at]} follows {positions[at - 1]}: sort the keys and sum duplicates"
+            f"keys[{at}] = {positions[at]} follows {positions[at - 1]}: sort keys, sum duplicates"
         )
     return positions, flat
 
 
 def as_bytes(frame: Any) -> NDArray[np.uint8]:
-    """Any contiguous buffer as read-only uint8 that starts at a multiple of eight; copied only if it does not."""
+    """A contiguous buffer as read-only uint8 at a multiple of eight; copied only if it is not."""
     view = memoryview(frame)
     if not view.contiguous:
         raise Mismatch("the buffer is not contiguous: pass bytes(frame)")

@@ -26,15 +26,15 @@ class Codec:
     quantize : Raw or ReciprocalLog
         What their values become.
     keys : {"auto", "rice", "coo"}
-        How positions are packed: Rice-coded gaps, fixed-width positions within the chunk (sparse COO), or
-        whichever is smaller, chunk by chunk.
+        How positions are packed: Rice-coded gaps, fixed-width positions within the chunk (sparse
+        COO), or whichever is smaller, chunk by chunk.
     backend : {"cpu", "reference"}
         Which kernels run; the bytes are the same. Not part of the codec's identity.
 
     Examples
     --------
     >>> import numpy, gcodec
-    >>> codec = gcodec.Codec(select=gcodec.TopK(ratio=0.01), quantize=gcodec.ReciprocalLog(per_octave=4))
+    >>> codec = gcodec.Codec(gcodec.TopK(ratio=0.01), gcodec.ReciprocalLog(per_octave=4))
     >>> codec == gcodec.get_codec("reclog:ratio=0.01,per_octave=4")
     True
     >>> grad = numpy.random.default_rng(0).normal(size=(100, 100)).astype(numpy.float32)
@@ -51,7 +51,9 @@ class Codec:
         if self.keys not in KEY_PACKINGS:
             raise ValueError(f"keys is one of {', '.join(KEY_PACKINGS)}, not {self.keys!r}")
         if self.backend not in kernels.BACKENDS:
-            raise ValueError(f"backend is one of {', '.join(kernels.BACKENDS)}, not {self.backend!r}")
+            raise ValueError(
+                f"backend is one of {', '.join(kernels.BACKENDS)}, not {self.backend!r}"
+            )
 
     def recipe(self) -> Recipe:
         """The codec's parts with its kernels loaded."""
@@ -63,10 +65,11 @@ class Codec:
         Parameters
         ----------
         grad : float32 array of any shape
-            NumPy, or anything `numpy.asarray` takes without a copy. Not modified; copied only if it is not
-            C-contiguous.
+            NumPy, or anything `numpy.asarray` takes without a copy. Not modified; copied only if it
+            is not C-contiguous.
         name : str
-            The tensor's name; its hash goes into the frame and, where a selector samples, into the sample.
+            The tensor's name; its hash goes into the frame and, where a selector samples, into the
+            sample.
         step : int
             The training step, 0 to 2**64 - 1; goes into the frame.
 
@@ -88,8 +91,10 @@ class Codec:
         encoder.check_finite(top, gradient.flat, name)
         return encoder.encode_dense(recipe, gradient.flat, top, origin)
 
-    def encode_sparse(self, keys: Any, values: Any, n: int, *, name: str = "", step: int = 0) -> Frame:
-        """Encode a gradient of `n` elements that is given as key-value pairs, in time linear in the pairs.
+    def encode_sparse(
+        self, keys: Any, values: Any, n: int, *, name: str = "", step: int = 0
+    ) -> Frame:
+        """Encode a gradient that is given as key-value pairs, in time linear in their number.
 
         The same bytes as `encode` of the dense vector they stand for; `ratio` counts against `n`.
 

@@ -1,4 +1,4 @@
-"""From a frame to numbers: parse, check, prove every key and value in scratch, and only then write."""
+"""From a frame to numbers: parse, prove every key and value in scratch, and only then write."""
 
 from collections.abc import Sequence
 from types import ModuleType
@@ -72,16 +72,18 @@ def decode(
     frame : Frame or bytes-like
         One frame; bytes after it are ignored.
     out : float32 array, optional
-        Where to put the result: C-contiguous, writable, of as many elements as the frame has. Overwritten.
+        Where to put the result: C-contiguous, writable, of as many elements as the frame has.
+        Overwritten.
     max_elements : int
-        Without `out`, refuse frames that describe more elements than this (default 2**28, 1 GiB): a few
-        hundred bytes may describe a terabyte of zeros.
+        Without `out`, refuse frames that describe more elements than this (default 2**28, 1 GiB): a
+        few hundred bytes may describe a terabyte of zeros.
     backend : {"cpu", "reference"}
 
     Returns
     -------
     float32 array
-        `out`, or a new array of the shape that was encoded (flat if the frame holds several tensors).
+        `out`, or a new array of the shape that was encoded (flat if the frame holds several
+        tensors).
 
     Raises
     ------
@@ -101,7 +103,7 @@ def decode(
     if out is None:
         if header.n_elements > max_elements:
             raise LimitExceeded(
-                f"the frame describes {header.n_elements} elements, max_elements is {max_elements}: "
+                f"the frame has {header.n_elements} elements, max_elements is {max_elements}: "
                 "raise it, or pass out"
             )
         shape = shapes[0] if len(shapes) == 1 else (header.n_elements,)
@@ -117,10 +119,10 @@ def decode(
 def accumulate(
     frame: Any, out: NDArray[np.float32], *, scale: float = 1.0, backend: str = "cpu"
 ) -> NDArray[np.float32]:
-    """Add a frame's values, times `scale`, to a dense array: all of them, or none if the frame is refused.
+    """Add a frame's values, times `scale`, to a dense array: all, or none if it is refused.
 
-    Each element is one float32 multiplication and one float32 addition, so sums in a given order have the
-    same bits on every machine.
+    Each element is one float32 multiplication and one float32 addition, so sums in a given order
+    have the same bits on every machine.
 
     Parameters
     ----------
@@ -147,11 +149,14 @@ def accumulate(
     return out
 
 
-def decode_sparse(frame: Any, *, backend: str = "cpu") -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Decode a frame into ascending flat positions (int64) and their values (float32), both of length nnz."""
+def decode_sparse(
+    frame: Any, *, backend: str = "cpu"
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Decode a frame into ascending flat positions (int64[nnz]) and values (float32[nnz])."""
     content = unpack(frame, load(backend))
     first = np.arange(content.counts.size, dtype=np.int64) << content.parsed.header.chunk_log2
-    return np.repeat(first, content.counts) + content.keys, content.values
+    keys: NDArray[np.int64] = np.repeat(first, content.counts) + content.keys.astype(np.int64)
+    return keys, content.values
 
 
 def _shapes(parsed: wire.Parsed) -> Sequence[tuple[int, ...]]:

@@ -54,7 +54,7 @@ class Kept(NamedTuple):
 
 
 class Coded(NamedTuple):
-    """Values as they travel: index into `levels`, or the bit pattern itself where there are no levels."""
+    """Values as they travel: indices into `levels`, or bit patterns where there are no levels."""
 
     symbols: NDArray[np.uint32]
     levels: NDArray[np.float32]
@@ -66,8 +66,8 @@ def check_finite(top: int, flat: NDArray[np.float32], name: str, what: str = "gr
     if top >= INFINITY:
         bad = np.flatnonzero(~np.isfinite(flat))
         raise NonFiniteError(
-            f"{what}{f' {name!r}' if name else ''} has {bad.size} NaN or infinite elements, the first at flat "
-            f"index {bad[0]}; nothing was encoded and no state changed"
+            f"{what}{f' {name!r}' if name else ''} has {bad.size} NaN or infinite elements, the "
+            f"first at flat index {bad[0]}; nothing was encoded and no state changed"
         )
 
 
@@ -80,15 +80,16 @@ def encode_dense(
 ) -> Frame:
     """Encode all of `flat`, whose largest magnitude pattern is `top`.
 
-    `residual`, if given, holds the same numbers as `flat` on entry, and on return those less the decoded frame.
+    `residual`, if given, holds the same numbers as `flat` on entry, and on return those less the
+    decoded frame.
     """
     bits = read_only(flat.view(np.uint32))
     statistics = DenseStatistics(bits, _stream(recipe, origin), recipe.kernels)
     decision = recipe.select.decide(statistics)
     chunk_log2 = choose_chunk_log2(flat.size, recipe.select.density(flat.size))
     kept = Kept(
-        np.empty(decision.count, np.uint32),
-        np.empty(decision.count, np.uint32),
+        np.empty(decision.kept, np.uint32),
+        np.empty(decision.kept, np.uint32),
         np.zeros(chunk_lengths(flat.size, chunk_log2).size, np.int64),
         chunk_log2,
     )
@@ -110,12 +111,12 @@ def encode_pairs(
     origin: Origin,
     n: int,
 ) -> Frame:
-    """Encode n elements that are zero but at ascending `keys`: the same bytes as `encode_dense` of them."""
+    """Encode n elements, zero but at ascending `keys`: the same bytes as `encode_dense`."""
     stored = values != 0
     keys, bits = keys[stored], read_only(values[stored].view(np.uint32))
     statistics: Statistics = PairStatistics(keys, bits, n, _stream(recipe, origin), recipe.kernels)
     decision = recipe.select.decide(statistics)
-    taken, kept_bits = np.empty((2, decision.count), np.uint32)
+    taken, kept_bits = np.empty((2, decision.kept), np.uint32)
     recipe.kernels.gather(
         bits, decision.threshold, decision.ties, 62, taken, kept_bits, np.zeros(1, np.int64)
     )
@@ -132,7 +133,9 @@ def encode_pairs(
 
 
 def _stream(recipe: Recipe, origin: Origin) -> int:
-    return (_name_hash(recipe, origin.name) + origin.step * 0xD1342543DE82EF95) & 0xFFFF_FFFF_FFFF_FFFF
+    return (
+        _name_hash(recipe, origin.name) + origin.step * 0xD1342543DE82EF95
+    ) & 0xFFFF_FFFF_FFFF_FFFF
 
 
 def _name_hash(recipe: Recipe, name: str) -> int:
@@ -140,7 +143,7 @@ def _name_hash(recipe: Recipe, name: str) -> int:
 
 
 def _quantize(recipe: Recipe, bits: NDArray[np.uint32], decision: Decision, top: int) -> Coded:
-    """Codes of the kept values, renumbered so that frequent levels have small indices (level order on ties)."""
+    """Codes of the kept values, renumbered: frequent levels first, in level order on ties."""
     low = max(decision.threshold + (decision.ties == 0), 1)
     grid = recipe.quantize.grid(low, max(low, top))
     if grid is None:
@@ -161,8 +164,10 @@ def _decoded_bits(coded: Coded, bits: NDArray[np.uint32]) -> NDArray[np.uint32]:
     return coded.levels.view(np.uint32)[coded.symbols] | (bits & SIGN)
 
 
-def _measure(recipe: Recipe, kept: Kept, coded: Coded, lengths: NDArray[np.int64]) -> NDArray[np.void]:
-    """Directory with every chunk's packing chosen: the smaller one for `keys="auto"`, Rice on ties."""
+def _measure(
+    recipe: Recipe, kept: Kept, coded: Coded, lengths: NDArray[np.int64]
+) -> NDArray[np.void]:
+    """Directory with every chunk's packing chosen: for "auto" the smaller one, Rice on ties."""
     directory = np.zeros(lengths.size, CHUNK)
     directory["nnz"] = kept.counts
     parameters, high = np.zeros((2, lengths.size), np.int64)
@@ -188,7 +193,9 @@ def _measure(recipe: Recipe, kept: Kept, coded: Coded, lengths: NDArray[np.int64
 def _write(recipe: Recipe, kept: Kept, coded: Coded, origin: Origin, n: int) -> Frame:
     kernels = recipe.kernels
     if n > ids.MAX_ELEMENTS or len(origin.shape) > ids.MAX_DIMENSIONS:
-        raise LimitExceeded(f"{n} elements in {len(origin.shape)} dimensions: the limits are 2^48 and 32")
+        raise LimitExceeded(
+            f"{n} elements in {len(origin.shape)} dimensions: the limits are 2^48 and 32"
+        )
     header = Header(
         n_elements=n,
         n_stored=kept.keys.size,

@@ -1,8 +1,8 @@
 """The closed set of errors that gcodec raises.
 
-`GcodecError` is the base. The eight `FrameError` classes carry the names of `spec/gcodec-1.md`, section 9,
-and mean the same in every decoder. All of them are also `ValueError`, except `BackendUnavailableError`,
-which is an `ImportError`.
+`GcodecError` is the base. The eight `FrameError` classes carry the names of `spec/gcodec-1.md`,
+section 9, and mean the same in every decoder. All of them are also `ValueError`, except
+`BackendUnavailableError`, which is an `ImportError`.
 """
 
 
@@ -67,4 +67,4 @@ class BackendUnavailableError(GcodecError, ImportError):
 
 
 class RankMismatchError(GcodecError, ValueError):
-    """The ranks of a collective disagree, or one of them failed; every rank raises this with the same text."""
+    """Ranks of a collective disagree, or one failed; every rank raises this with the same text."""

@@ -19,14 +19,15 @@ from .format.frame import Frame
 class ErrorFeedback:
     """Residuals of one rank, by tensor name: `residual = gradient + residual - decoded message`.
 
-    `encode` writes the new residual beside the old one; `commit` makes it current once the message was really
-    delivered, `rollback` forgets it. A failed `encode` changes nothing.
+    `encode` writes the new residual beside the old one; `commit` makes it current once the message
+    was really delivered, `rollback` forgets it. A failed `encode` changes nothing.
 
-    With u = gradient + residual and v the decoded message, the new residual u - v is exact in float32 for
-    every method of this version (v = 0, v = u, or u/2 <= v <= 2u), so residual + decoded message gives u back bit for bit.
+    With u = gradient + residual and v the decoded message, the new residual u - v is exact in
+    float32 for every method of this version (v = 0, v = u, or u/2 <= v <= 2u), so residual +
+    decoded message gives u back bit for bit.
 
-    State: two float32 buffers of the tensor's size for each name. Residuals are in gradient units, so a change
-    of the learning rate does not touch them.
+    State: two float32 buffers of the tensor's size for each name. Residuals are in gradient units,
+    so a change of the learning rate does not touch them.
 
     Parameters
     ----------
@@ -61,9 +62,11 @@ class ErrorFeedback:
         Raises
         ------
         StateError
-            If the last message of `name` was neither committed nor rolled back, or the shape changed.
+            If the last message of `name` was neither committed nor rolled back, or the shape
+            changed.
         NonFiniteError
-            If the gradient, or its sum with the residual, is not finite. The residual stays as it was.
+            If the gradient, or its sum with the residual, is not finite. The residual stays as it
+            was.
         """
         if name in self._pending:
             raise StateError(f"the last message of {name!r} is open: commit or rollback it first")
@@ -73,13 +76,16 @@ class ErrorFeedback:
             residual = np.zeros(gradient.shape, np.float32)
         elif residual.shape != gradient.shape:
             raise StateError(
-                f"{name!r} has shape {gradient.shape}, its residual {residual.shape}: reset({name!r}) first"
+                f"{name!r} has shape {gradient.shape}, its residual {residual.shape}: "
+                "reset it first"
             )
         spare = self._spare.get(name)
         if spare is None:
             spare = np.empty(gradient.shape, np.float32)
         total = spare.reshape(-1)
-        top = int(recipe.kernels.compensate(gradient.flat, arrays.read_only(residual.reshape(-1)), total))
+        top = int(
+            recipe.kernels.compensate(gradient.flat, arrays.read_only(residual.reshape(-1)), total)
+        )
         encoder.check_finite(top, gradient.flat, name)
         encoder.check_finite(top, total, name, "the sum of residual and gradient")
         origin = Origin(name, gradient.shape, step)
@@ -115,7 +121,10 @@ class ErrorFeedback:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Replace all residuals by those of `state_dict`; open messages are forgotten."""
-        residuals = {name: np.array(arrays.gradient(value).flat).reshape(np.shape(value)) for name, value in state.items()}
+        residuals = {
+            name: np.array(arrays.gradient(value).flat).reshape(np.shape(value))
+            for name, value in state.items()
+        }
         self._residuals, self._spare, self._pending = residuals, {}, set()
 
     def _close(self, name: str) -> None:

@@ -14,11 +14,12 @@ from .kernels import load
 
 @dataclass(frozen=True)
 class Inspection:
-    """A frame's header fields by their spec names, its section sizes, and its cost per kept element.
+    """A frame's header fields by their spec names, its sections, and what an element costs.
 
-    Bits per key and per value count the planes in words of 64 bits; a value's bits include its sign. The
-    entropies are those of independent positions of the same density, and of the values by their frequency.
-    Compression ratios are uncompressed / compressed, against dense float32 and against 64-bit key-value pairs.
+    Bits per key and per value count the planes in words of 64 bits; a value's bits include its
+    sign. The entropies are those of independent positions of the same density, and of the values by
+    their frequency. Compression ratios are uncompressed / compressed, against dense float32 and
+    against 64-bit key-value pairs.
     """
 
     frame_bytes: int
@@ -53,11 +54,20 @@ class Inspection:
             ("tensors", f"{shapes} of {header['elem_dtype']}"),
             ("kept", f"{kept} of {n} elements ({kept / n:.4%})" if n else "0 of 0 elements"),
             ("chunks", f"{header['n_chunks']} of {1 << header['chunk_log2']} positions"),
-            ("keys", f"{self.bits_per_key:.3f} bits, independent {self.key_entropy:.3f} ({packing})"),
-            ("values", f"{self.bits_per_value:.3f} bits, entropy {self.value_entropy:.3f} ({coding})"),
+            (
+                "keys",
+                f"{self.bits_per_key:.3f} bits, independent {self.key_entropy:.3f} ({packing})",
+            ),
+            (
+                "values",
+                f"{self.bits_per_value:.3f} bits, entropy {self.value_entropy:.3f} ({coding})",
+            ),
             ("levels", f"{self.levels}, error bound {bound}, rounding {header['rounding']}"),
             ("cost", f"{self.bytes_per_kept:.3f} bytes per kept element"),
-            ("ratio", f"{self.ratio_to_dense:.1f}x to dense, {self.ratio_to_pairs:.2f}x to 64-bit pairs"),
+            (
+                "ratio",
+                f"{self.ratio_to_dense:.1f}x to dense, {self.ratio_to_pairs:.2f}x to 64-bit pairs",
+            ),
             ("step", f"{header['step']}, layout {header['layout_key']:016x}"),
             ("sections", ", ".join(f"{name} {size}" for name, size in self.section_bytes.items())),
         ]
@@ -115,7 +125,10 @@ def inspect(frame: Any, *, backend: str = "cpu") -> Inspection:
 
 def _chunks_by_codec(directory: NDArray[np.void], field: str, registry: Any) -> dict[str, int]:
     codecs, counts = np.unique(directory[field][directory["nnz"] > 0], return_counts=True)
-    return {registry(int(codec)).name.lower(): int(count) for codec, count in zip(codecs, counts, strict=True)}
+    return {
+        registry(int(codec)).name.lower(): int(count)
+        for codec, count in zip(codecs, counts, strict=True)
+    }
 
 
 def _position_entropy(kept: int, n: int) -> float:

@@ -70,7 +70,7 @@ def get_codec(recipe: str, *, backend: str = "cpu") -> Codec:
         key, equals, value = part.partition("=")
         if key not in valid or not equals:
             raise UnknownRecipeError(
-                f"{part!r} in recipe {recipe!r}: {name} takes {', '.join(f'{key}=' for key in valid)}"
+                f"{part!r} in {recipe!r}: {name} takes {', '.join(f'{key}=' for key in valid)}"
             )
         arguments[key] = _literal(value)
     try:

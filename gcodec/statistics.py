@@ -1,4 +1,4 @@
-"""Answers to a selector's questions, over a dense gradient or over key-value pairs: the same answers for the same gradient."""
+"""Answers to a selector's questions: the same over a dense gradient and its key-value pairs."""
 
 from types import ModuleType
 
@@ -22,7 +22,9 @@ class DenseStatistics:
         return int(self._kernels.count_above(self._bits, threshold))
 
     def kth(self, k: int) -> tuple[int, int]:
-        threshold, above = self._kernels.kth_magnitude(self._bits, k, np.empty(HISTOGRAM_BINS, np.int64))
+        threshold, above = self._kernels.kth_magnitude(
+            self._bits, k, np.empty(HISTOGRAM_BINS, np.int64)
+        )
         return int(threshold), int(above)
 
     def sample(self, positions: NDArray[np.int64]) -> NDArray[np.uint32]:
@@ -33,7 +35,12 @@ class PairStatistics:
     """Statistics of n elements of which only those at `keys` are not zero."""
 
     def __init__(
-        self, keys: NDArray[np.int64], bits: NDArray[np.uint32], n: int, stream: int, kernels: ModuleType
+        self,
+        keys: NDArray[np.int64],
+        bits: NDArray[np.uint32],
+        n: int,
+        stream: int,
+        kernels: ModuleType,
     ) -> None:
         self.n, self.stream = n, stream
         self._keys, self._stored = keys, DenseStatistics(read_only(bits), stream, kernels)

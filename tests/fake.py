@@ -1,4 +1,4 @@
-"""Ranks as threads of this process: a communicator for property tests of the collectives, without a launcher."""
+"""Ranks as threads of this process, to test the collectives without a launcher."""
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
@@ -30,7 +30,7 @@ class FakeCommunicator:
 
 
 def run_ranks(size, program):
-    """`program(communicator)` on `size` ranks at once; what each returned or raised, in rank order."""
+    """`program(communicator)` on all ranks at once; what each returned or raised."""
     barrier, slots = Barrier(size, timeout=30), [None] * size
 
     def guarded(rank):

@@ -1,6 +1,5 @@
 """Gradients and frames on disk; a file is replaced whole or not at all."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -17,7 +16,7 @@ class FileError(Exception):
 
 
 def encode_file(path: Path, codec: Codec, *, name: str, step: int) -> Frame:
-    """Encode a `.npy` array, or a `.npz` of `keys`, `values` and, if it has one, `n` or `dimension`.
+    """Encode a `.npy`, or a `.npz` of `keys`, `values` and, if it has one, `n` or `dimension`.
 
     Without a length in the file, the dense length is one past the largest key.
     """
@@ -29,7 +28,9 @@ def encode_file(path: Path, codec: Codec, *, name: str, step: int) -> Frame:
         return codec.encode(loaded, name=name, step=step)
     with loaded:
         if not {"keys", "values"} <= set(loaded):
-            raise FileError(f"{path} holds {', '.join(loaded)}; a sparse gradient has keys and values")
+            raise FileError(
+                f"{path} holds {', '.join(loaded)}; a sparse gradient has keys and values"
+            )
         keys, values = loaded["keys"], loaded["values"]
         lengths = [int(loaded[field]) for field in ("n", "dimension") if field in loaded]
     n = lengths[0] if lengths else int(keys.max(initial=-1)) + 1
@@ -60,7 +61,7 @@ def _replace(path: Path, write: Callable[[IO[bytes]], object]) -> None:
             try:
                 write(file)
                 file.close()
-                os.replace(file.name, path)
+                Path(file.name).replace(path)
             except BaseException:
                 Path(file.name).unlink(missing_ok=True)
                 raise

@@ -1,7 +1,8 @@
 """`gcodec encode | decode | inspect | demo`.
 
-Exit codes: 0 fine, 2 a file is not a sound frame, 3 a frame of an unknown version or feature, 64 wrong
-arguments or files, 65 data that cannot be encoded or does not fit, 69 an optional package is missing or a run failed.
+Exit codes: 0 fine, 2 a file is not a sound frame, 3 a frame of an unknown version or feature, 64
+wrong arguments or files, 65 data that cannot be encoded or does not fit, 69 an optional package is
+missing or a run failed.
 """
 
 import argparse
@@ -45,12 +46,15 @@ def build_parser() -> Parser:
 
 
 def _add(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, text: str, example: str
-) -> argparse.ArgumentParser:
+    commands: "argparse._SubParsersAction[Parser]",
+    name: str,
+    text: str,
+    example: str,
+) -> Parser:
     return commands.add_parser(name, help=text, description=text, epilog=f"example: {example}")
 
 
-def _add_encode(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def _add_encode(commands: "argparse._SubParsersAction[Parser]") -> None:
     parser = _add(
         commands,
         "encode",
@@ -58,26 +62,35 @@ def _add_encode(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "gcodec encode grad.npy -o grad.gc --codec reclog:ratio=0.01,per_octave=4",
     )
     parser.add_argument("input", type=Path, help=".npy array, or .npz with keys, values and n")
-    parser.add_argument("-o", "--output", type=Path, help="frame to write (default: INPUT with .gc)")
-    parser.add_argument("--codec", default="reclog:ratio=0.01,per_octave=4", help="default: %(default)s")
+    parser.add_argument(
+        "-o", "--output", type=Path, help="frame to write (default: INPUT with .gc)"
+    )
+    parser.add_argument(
+        "--codec", default="reclog:ratio=0.01,per_octave=4", help="default: %(default)s"
+    )
     parser.add_argument("--name", default="", help="the tensor's name")
     parser.add_argument("--step", type=int, default=0, help="the training step")
     parser.set_defaults(run=_encode)
 
 
-def _add_decode(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def _add_decode(commands: "argparse._SubParsersAction[Parser]") -> None:
     parser = _add(
         commands, "decode", "Decode a frame into a dense .npy.", "gcodec decode grad.gc -o grad.npy"
     )
     parser.add_argument("input", type=Path, help="frame")
-    parser.add_argument("-o", "--output", type=Path, help=".npy to write (default: INPUT with .npy)")
     parser.add_argument(
-        "--max-elements", type=int, default=1 << 28, help="refuse larger outputs (default: %(default)s)"
+        "-o", "--output", type=Path, help=".npy to write (default: INPUT with .npy)"
+    )
+    parser.add_argument(
+        "--max-elements",
+        type=int,
+        default=1 << 28,
+        help="refuse larger outputs (default: %(default)s)",
     )
     parser.set_defaults(run=_decode)
 
 
-def _add_inspect(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def _add_inspect(commands: "argparse._SubParsersAction[Parser]") -> None:
     parser = _add(
         commands,
         "inspect",

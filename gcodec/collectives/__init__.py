@@ -1,4 +1,4 @@
-"""Sparse allreduce algorithms over any communicator that has the methods of `Communicator`; no MPI inside."""
+"""Sparse allreduce algorithms over whatever has the methods of `Communicator`; no MPI inside."""
 
 from .allreduce import Allreduce
 from .communicator import Communicator

@@ -1,7 +1,8 @@
 """Sum or mean of every rank's gradient, through a codec, with the same bits on every rank.
 
-Every rank sends its frame to every other and adds all frames in rank order (TopkA in Ok-Topk's terms: Li and
-Hoefler, PPoPP 2022): two collectives, one of 64 bytes and one of frames, never padded.
+Every rank sends its frame to every other and adds all frames in rank order (TopkA in Ok-Topk's
+terms: Li and Hoefler, PPoPP 2022): two collectives, one of 64 bytes and one of frames, never
+padded.
 """
 
 from time import perf_counter
@@ -21,7 +22,7 @@ from .descriptor import DESCRIPTOR, MAGIC, READY, VERSION, check_agreement, fail
 
 
 class Allreduce:
-    """A sparse allreduce over one communicator; call it like a function, in the same order on all ranks.
+    """A sparse allreduce over one communicator; called like a function, alike on all ranks.
 
     Parameters
     ----------
@@ -41,8 +42,8 @@ class Allreduce:
 
     Notes
     -----
-    The result is the float32 sum in rank order (for the mean, divided once by the number of ranks). One rank
-    alone goes through the codec too.
+    The result is the float32 sum in rank order (for the mean, divided once by the number of ranks).
+    One rank alone goes through the codec too.
     """
 
     def __init__(
@@ -78,7 +79,8 @@ class Allreduce:
         step : int
             The training step, the same on all ranks.
         out : float32 array, optional
-            Where to put the result: C-contiguous, writable, of as many elements as `grad`, not sharing memory with it.
+            Where to put the result: C-contiguous, writable, of as many elements as `grad`, not
+            sharing memory with it.
 
         Returns
         -------
@@ -88,16 +90,20 @@ class Allreduce:
         Raises
         ------
         RankMismatchError
-            On every rank, with the same text, if ranks disagree on codec, name, shape, step or the number of
-            calls, or if encoding failed on one; there the error is chained to its cause. No residual changed.
+            On every rank, with the same text, if ranks disagree on codec, name, shape, step or the
+            number of calls, or if encoding failed on one; there the error is chained to its cause.
+            No residual changed.
         """
         started = perf_counter()
         shape, frame, failure = np.shape(grad), Frame(b""), None
         try:
-            target = None if out is None else arrays.output(out, int(np.prod(shape)), [shape])
+            result = np.empty(shape, np.float32) if out is None else out
+            flat = arrays.output(result, int(np.prod(shape)), [shape])
             encode = self.codec.encode if self.feedback is None else self._encode_with_feedback
             frame = encode(grad, name=name, step=step)
-        except Exception as error:  # whatever it is, the others must hear of it, or they wait for ever
+        except (
+            Exception
+        ) as error:  # whatever it is, the others must hear of it, or they wait for ever
             failure = error
         self.codec_seconds += perf_counter() - started
         opened = self.feedback is not None and failure is None
@@ -112,19 +118,15 @@ class Allreduce:
             if self.feedback is not None and opened:
                 self.feedback.rollback(name)
             raise
-        if out is None:
-            out = np.zeros(shape, np.float32)
-            target = out.reshape(-1)
-        else:
-            out.fill(0)
+        flat.fill(0)
         for content in contents:
-            decoder.add(content, target, 1.0, self._kernels)
+            decoder.add(content, flat, 1.0, self._kernels)
         if self.op == "mean":
-            np.divide(target, np.float32(self._communicator.size), out=target)
+            np.divide(flat, np.float32(self._communicator.size), out=flat)
         if self.feedback is not None:
             self.feedback.commit(name)
         self.codec_seconds += perf_counter() - started
-        return out
+        return result
 
     def _encode_with_feedback(self, grad: Any, *, name: str, step: int) -> Frame:
         assert self.feedback is not None

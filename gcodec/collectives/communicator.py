@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 
 class Communicator(Protocol):
-    """A group of ranks; every method but the properties is collective: all ranks call it, in the same order."""
+    """A group of ranks; methods are collective: all ranks call them, in the same order."""
 
     @property
     def rank(self) -> int:

@@ -1,7 +1,7 @@
-"""What ranks tell each other before any data moves: 64 bytes that say whether they mean the same thing.
+"""What ranks tell each other before any data moves: 64 bytes that say what they mean.
 
-Comparing before the data collective matters because a mismatch there is silent garbage in one MPI, an abort in
-another and a hang in a third.
+Comparing before the data collective matters because a mismatch there is silent garbage in one MPI,
+an abort in another and a hang in a third.
 """
 
 from typing import Any, Final
@@ -18,7 +18,13 @@ DESCRIPTOR: Final = np.dtype(
 MAGIC: Final = 0x44434701
 VERSION: Final = 1
 READY: Final = 0
-FAILURES: Final = ("NonFiniteError", "UnsupportedDtypeError", "Mismatch", "StateError", "LimitExceeded")
+FAILURES: Final = (
+    "NonFiniteError",
+    "UnsupportedDtypeError",
+    "Mismatch",
+    "StateError",
+    "LimitExceeded",
+)
 """Errors a rank can report by number, from 1; any other is the number after the last."""
 
 _AGREED: Final = (
@@ -57,7 +63,9 @@ def check_agreement(descriptors: NDArray[np.void]) -> None:
     failed = np.flatnonzero(descriptors["status"] != READY)
     if failed.size:
         causes = ", ".join(f"rank {r}: {_cause(int(descriptors['status'][r]))}" for r in failed)
-        raise RankMismatchError(f"no allreduce, since encoding failed on {causes}; no residual changed")
+        raise RankMismatchError(
+            f"no allreduce, since encoding failed on {causes}; no residual changed"
+        )
 
 
 def _cause(status: int) -> str:

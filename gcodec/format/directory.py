@@ -21,10 +21,11 @@ KEY_LOW, KEY_HIGH, SIGN, VALUE_LOW, VALUE_HIGH, PAD = range(6)
 
 
 def choose_chunk_log2(n_elements: int, density: float) -> int:
-    """Chunk size that puts about 2,048 requested keys in a chunk, so that its entry costs 1/8 bit per key.
+    """Chunk size for about 2,048 requested keys in a chunk: its entry then costs 1/8 bit per key.
 
-    A tensor that would have fewer than eight chunks gets chunks down to four times smaller, so that a few
-    cores or ranks have something to share. Depends on the request only, never on what was found.
+    A tensor that would have fewer than eight chunks gets chunks down to four times smaller, so that
+    a few cores or ranks have something to share. Depends on the request only, never on what was
+    found.
     """
     wanted = round(log2(2048 / max(density, 2.0**-40)))
     chosen = min(max(wanted, ids.MIN_CHUNK_LOG2), ids.MAX_CHUNK_LOG2)
@@ -72,14 +73,16 @@ def place_chunks(directory: NDArray[np.void]) -> int:
     end = np.cumsum(len16)
     total = int(end[-1]) * 16 if end.size else 0
     if total > ids.MAX_PAYLOAD:
-        raise LimitExceeded(f"the payload would have {total} bytes, the limit is 2^36: split the tensor")
+        raise LimitExceeded(
+            f"the payload would have {total} bytes, the limit is 2^36: split the tensor"
+        )
     directory["len16"] = len16
     directory["off16"] = end - len16
     return total
 
 
 def planes(directory: NDArray[np.void]) -> NDArray[np.int64]:
-    """First word of each plane and of the padding, counted from the start of the payload: (n_chunks, 6)."""
+    """First word, within the payload, of each plane and of the padding: int64[n_chunks, 6]."""
     table = np.zeros((directory.size, 6), np.int64)
     np.cumsum(plane_words(directory), axis=1, out=table[:, 1:])
     table += directory["off16"].astype(np.int64)[:, None] * 2
@@ -87,9 +90,13 @@ def planes(directory: NDArray[np.void]) -> NDArray[np.int64]:
 
 
 def check_directory(
-    directory: NDArray[np.void], lengths: NDArray[np.int64], header: Header, n_levels: int, payload: int
+    directory: NDArray[np.void],
+    lengths: NDArray[np.int64],
+    header: Header,
+    n_levels: int,
+    payload: int,
 ) -> None:
-    """Every equality and range of the spec that an entry can be held to without reading the payload."""
+    """Every rule of the spec that an entry can be held to without reading the payload."""
     nnz, key_high, value_high, key_param, value_param, base = (
         directory[name].astype(np.int64)
         for name in ("nnz", "key_hi_bits", "val_hi_bits", "key_param", "val_param", "level_base")
@@ -100,17 +107,23 @@ def check_directory(
         ("value", value_codec, tuple(ids.ValueCodec)),
     ):
         _refuse(codec == 0, f"{name} codec 0 is in no registry")
-        _refuse(~np.isin(codec, known), f"{name} codec not known to this reader", UnsupportedFeature)
+        _refuse(
+            ~np.isin(codec, known), f"{name} codec not known to this reader", UnsupportedFeature
+        )
     rice_keys, rice_values = key_codec == ids.KeyCodec.RICE, value_codec == ids.ValueCodec.RICE
 
-    _refuse(rice_keys & (key_param > ids.MAX_KEY_RICE), "Rice parameter of the keys > 24", LimitExceeded)
+    _refuse(
+        rice_keys & (key_param > ids.MAX_KEY_RICE), "Rice parameter of the keys > 24", LimitExceeded
+    )
     _refuse(~rice_keys & (key_param > ids.MAX_KEY_WIDTH), "key width > 32", LimitExceeded)
     _refuse(value_param > ids.MAX_VALUE_RICE, "Rice parameter of the values > 16", LimitExceeded)
 
     _refuse(directory["flags"] != 0, "flags not zero")
     _refuse(nnz > lengths, "nnz past the chunk's positions")
     _refuse(
-        np.where(rice_keys, (key_high < nnz) | (key_high > nnz + (lengths >> key_param)), key_high != 0),
+        np.where(
+            rice_keys, (key_high < nnz) | (key_high > nnz + (lengths >> key_param)), key_high != 0
+        ),
         "key_hi_bits out of range",
     )
     _refuse(~rice_keys & (key_param == 0) & (nnz > 0), "key width 0")
@@ -138,8 +151,6 @@ def check_directory(
         raise Malformed(f"the chunks hold {total} bytes, the payload section {payload}")
 
 
-def _refuse(
-    faults: NDArray[np.bool_], what: str, error: type[Exception] = Malformed
-) -> None:
+def _refuse(faults: NDArray[np.bool_], what: str, error: type[Exception] = Malformed) -> None:
     if faults.any():
         raise error(f"chunk {int(np.argmax(faults))}: {what}")

@@ -1,4 +1,4 @@
-"""A whole frame: laid out for writing, sealed with its checks, and parsed with everything proved but the payload."""
+"""A whole frame: laid out for writing, sealed with its checks, parsed and proved."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, SupportsIndex
@@ -24,7 +24,7 @@ from .sections import (
 
 
 class Frame(np.ndarray[Any, Any]):
-    """One encoded message: a read-only, one-dimensional `uint8` array, so it is bytes-like everywhere.
+    """One encoded message: a read-only `uint8` array, so it is bytes-like everywhere.
 
     `len(frame)` is its size in bytes, `bytes(frame)` copies it out, `memoryview(frame)` does not.
     Pickle protocol 5 sends it out of band without a copy.
@@ -41,7 +41,7 @@ class Frame(np.ndarray[Any, Any]):
         if int(protocol) >= 5:
             from pickle import PickleBuffer
 
-            return Frame, (PickleBuffer(np.asarray(self)),)
+            return Frame, (PickleBuffer(self.data),)
         return Frame, (self.tobytes(),)
 
     def __getitem__(self, key: Any) -> Any:
@@ -76,9 +76,12 @@ class Parsed(NamedTuple):
 
 
 def draft(
-    header: Header, tensors: Sequence[Tensor], levels: NDArray[np.float32], directory: NDArray[np.void]
+    header: Header,
+    tensors: Sequence[Tensor],
+    levels: NDArray[np.float32],
+    directory: NDArray[np.void],
 ) -> Draft:
-    """Allocate the frame for a directory whose sizes are known, and write all but payload and checks."""
+    """Allocate the frame for a directory of known sizes; write all but payload and checks."""
     payload_len = place_chunks(directory)
     table, dims = build_tensors(tensors)
     parts: list[tuple[ids.Section, NDArray[Any]]] = [(ids.Section.TENSORS, table)]
@@ -130,11 +133,11 @@ def seal(work: Draft, xxh64: Hash) -> Frame:
 def parse(buffer: NDArray[np.uint8], xxh64: Hash) -> Parsed:
     """Check a frame in the order of spec section 9, up to and including the chunk directory.
 
-    `buffer` is one-dimensional, read-only `uint8`, may be longer than the frame, and starts at a multiple
-    of eight bytes. Everything but the payload is copied before it is looked at, since a receive buffer can
-    change under us.
+    `buffer` is one-dimensional, read-only `uint8`, may be longer than the frame, and starts at a
+    multiple of eight bytes. Everything but the payload is copied before it is looked at, since a
+    receive buffer can change under us.
     """
-    size = read_prefix(memoryview(buffer))
+    size = read_prefix(buffer.data)
     frame = buffer[:size]
     head = memoryview(frame[:HEADER_SIZE].tobytes())
     header = read_header(head, lambda part: xxh64(np.frombuffer(part, np.uint8), 0))

@@ -81,7 +81,9 @@ def read_prefix(buffer: memoryview) -> int:
     if header_len < HEADER_SIZE or header_len % ids.ALIGNMENT:
         raise Malformed(f"header_len {header_len} at byte 6 is not a multiple of 64 from 128 on")
     if frame_len < header_len or frame_len % ids.ALIGNMENT:
-        raise Malformed(f"frame_len {frame_len} at byte 8 is not a multiple of 64 from header_len on")
+        raise Malformed(
+            f"frame_len {frame_len} at byte 8 is not a multiple of 64 from header_len on"
+        )
     if frame_len > len(buffer):
         raise Truncated(f"the frame has {frame_len} bytes, {len(buffer)} were given")
     return int(frame_len)
@@ -95,12 +97,16 @@ def read_header(frame: memoryview, xxh64: Callable[[memoryview], int]) -> Header
     unknown = header.critical_features & ~ids.KNOWN_CRITICAL_FEATURES
     if unknown:
         bit = (unknown & -unknown).bit_length() - 1
-        raise UnsupportedFeature(f"critical feature bit {bit} at byte 16 is not known: update gcodec")
+        raise UnsupportedFeature(
+            f"critical feature bit {bit} at byte 16 is not known: update gcodec"
+        )
     _check_limits(header)
     _check_enums(header)
     start, table = header.payload_offset, header.header_len + 32 * header.n_sections
     if start % ids.ALIGNMENT or not table <= start <= header.frame_len:
-        raise Malformed(f"payload_offset {start} at byte 112 is not a multiple of 64 in {table}..frame_len")
+        raise Malformed(
+            f"payload_offset {start} at byte 112 is not a multiple of 64 in {table}..frame_len"
+        )
     if not (isfinite(header.bound) and header.bound >= 0):
         raise Malformed(f"bound {header.bound} at byte 56 is not finite and >= 0")
     if not (isfinite(header.weight) and header.weight > 0):
@@ -114,7 +120,9 @@ def read_header(frame: memoryview, xxh64: Callable[[memoryview], int]) -> Header
             f"{chunk} make {-(-header.n_elements // chunk)}"
         )
     if header.n_stored > header.n_elements:
-        raise Malformed(f"n_stored {header.n_stored} at byte 32 is past n_elements {header.n_elements}")
+        raise Malformed(
+            f"n_stored {header.n_stored} at byte 32 is past n_elements {header.n_elements}"
+        )
     return header
 
 

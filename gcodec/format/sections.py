@@ -42,7 +42,7 @@ class Span(NamedTuple):
 
     offset: int
     length: int
-    count: int
+    entries: int
 
 
 def align(offset: int) -> int:
@@ -61,7 +61,7 @@ def place(lengths: Sequence[tuple[ids.Section, int, int]], start: int) -> NDArra
 
 
 def read_sections(meta: NDArray[np.uint8], header: Header) -> dict[int, Span]:
-    """Check the geometry: no holes, no overlaps, padding zero, payload last, ends where the frame does.
+    """Check the geometry: no holes, no overlaps, zero padding, payload last up to the end.
 
     `meta` is the frame up to the payload.
     """
@@ -78,7 +78,9 @@ def read_sections(meta: NDArray[np.uint8], header: Header) -> dict[int, Span]:
         if row["flags"] or row["reserved"]:
             raise Malformed(f"{where}: flags or reserved field not zero")
         if offset != align(end) or meta[end:offset].any():
-            raise Malformed(f"{where}: offset {offset} or the padding before it, after an end at {end}")
+            raise Malformed(
+                f"{where}: offset {offset} or the padding before it, after an end at {end}"
+            )
         if length > (header.frame_len if last else header.payload_offset) - offset:
             raise Malformed(f"{where}: {length} bytes from {offset} run past the end")
         spans[kind] = Span(offset, length, int(row["count"]))
@@ -96,9 +98,9 @@ def check_types(spans: dict[int, Span]) -> None:
         if kind not in _ELEMENT_BYTES:
             raise UnsupportedFeature(f"critical section type {kind} is not known to this reader")
         size = _ELEMENT_BYTES[ids.Section(kind)]
-        if span.length != span.count * size:
+        if span.length != span.entries * size:
             raise Malformed(
-                f"{ids.Section(kind).name}: {span.count} entries of {size} bytes, length {span.length}"
+                f"{ids.Section(kind).name}: {span.entries} entries of {size} in {span.length} bytes"
             )
     for needed in (ids.Section.TENSORS, ids.Section.CHUNKDIR):
         if needed not in spans:
@@ -110,7 +112,11 @@ def build_tensors(tensors: Sequence[Tensor]) -> tuple[NDArray[np.void], NDArray[
     table = np.zeros(len(tensors), TENSOR)
     dims: list[int] = []
     for row, tensor in zip(table, tensors, strict=True):
-        row["name_hash"], row["start"], row["numel"] = tensor.name_hash, tensor.start, prod(tensor.shape)
+        row["name_hash"], row["start"], row["numel"] = (
+            tensor.name_hash,
+            tensor.start,
+            prod(tensor.shape),
+        )
         row["ndim"], row["dtype"] = len(tensor.shape), ids.ElementType.FLOAT32
         row["dims_index"] = len(dims)
         dims += tensor.shape
@@ -122,8 +128,8 @@ def read_tensors(
 ) -> tuple[Tensor, ...]:
     """Check that the tensors tile [0, n_elements) in order and that shapes multiply out."""
     span = spans[ids.Section.TENSORS]
-    if span.count != header.n_tensors:
-        raise Malformed(f"TENSORS has {span.count} entries, the header says {header.n_tensors}")
+    if span.entries != header.n_tensors:
+        raise Malformed(f"TENSORS has {span.entries} entries, the header says {header.n_tensors}")
     rows = frame[span.offset : span.offset + span.length].view(TENSOR)
     dims_span = spans.get(ids.Section.DIMS, Span(0, 0, 0))
     dims = frame[dims_span.offset : dims_span.offset + dims_span.length].view("<u8").tolist()
@@ -135,7 +141,11 @@ def read_tensors(
             raise LimitExceeded(f"tensor {i}: {ndim} dimensions, the limit is {ids.MAX_DIMENSIONS}")
         if row["start"] != start or row["dims_index"] != used or used + ndim > len(dims):
             raise Malformed(f"tensor {i}: start or dims_index is not the running sum")
-        if row["dtype"] != header.elem_dtype or row["flags"] or row["reserved"].tobytes().strip(b"\0"):
+        if (
+            row["dtype"] != header.elem_dtype
+            or row["flags"]
+            or row["reserved"].tobytes().strip(b"\0")
+        ):
             raise Malformed(f"tensor {i}: dtype differs from the header, or a reserved bit is set")
         shape = tuple(dims[used : used + ndim])
         if prod(shape) != numel:
@@ -150,8 +160,10 @@ def read_tensors(
 def read_codebook(frame: NDArray[np.uint8], spans: dict[int, Span]) -> NDArray[np.float32]:
     """Levels of the codebook, empty if the frame has none; each is finite and above zero."""
     span = spans.get(ids.Section.CODEBOOK, Span(0, 0, 0))
-    if span.count > ids.MAX_LEVELS:
-        raise LimitExceeded(f"the codebook has {span.count} levels, the limit is {ids.MAX_LEVELS}")
+    if span.entries > ids.MAX_LEVELS:
+        raise LimitExceeded(
+            f"the codebook has {span.entries} levels, the limit is {ids.MAX_LEVELS}"
+        )
     levels: NDArray[Any] = frame[span.offset : span.offset + span.length].view("<f4")
     if not (np.isfinite(levels) & (levels > 0)).all():
         raise Malformed("a level of the codebook is not finite and above zero")

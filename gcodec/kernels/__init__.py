@@ -1,8 +1,9 @@
 """Loops over elements, once per backend: the same file names, function names and arguments in each.
 
-`reference` is plain Python, slow and obvious; `cpu` is Numba. They share no code, and a test asserts that they
-write the same bytes. Kernels see integers: floats enter as their bit patterns, because magnitudes of IEEE
-floats order like unsigned integers, and integer decisions are the same everywhere.
+`reference` is plain Python, slow and obvious; `cpu` is Numba. They share no code, and a test
+asserts that they write the same bytes. Kernels see integers: floats enter as their bit patterns,
+because magnitudes of IEEE floats order like unsigned integers, and integer decisions are the same
+everywhere.
 """
 
 from importlib import import_module

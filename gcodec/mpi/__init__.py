@@ -1,4 +1,4 @@
-"""Sparse allreduce over MPI, by mpi4py. Importing this initialises nothing; mpi4py is loaded when a communicator is wrapped."""
+"""Sparse allreduce over MPI by mpi4py, which is loaded when a communicator is wrapped."""
 
 from .allreduce import Allreduce
 from .communicator import MPICommunicator

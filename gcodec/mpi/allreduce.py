@@ -9,7 +9,7 @@ from .communicator import MPICommunicator
 
 
 class Allreduce(collectives.Allreduce):
-    """Sparse allreduce over MPI: `mean = allreduce("layer1.weight", grad)`, the same bits on every rank.
+    """Sparse allreduce over MPI: `mean = allreduce("layer1", grad)`, the same bits on all ranks.
 
     Parameters
     ----------
@@ -20,8 +20,8 @@ class Allreduce(collectives.Allreduce):
 
     Notes
     -----
-    Start ranks with `mpirun -n P python -m mpi4py program.py`, so that an exception on one rank ends the job
-    instead of leaving the others waiting.
+    Start ranks with `mpirun -n P python -m mpi4py program.py`, so that an exception on one rank
+    ends the job instead of leaving the others waiting.
     """
 
     def __init__(

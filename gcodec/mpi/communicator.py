@@ -26,8 +26,8 @@ class MPICommunicator:
             self._mpi = import_module("mpi4py.MPI")
         except (ImportError, RuntimeError) as error:
             raise BackendUnavailableError(
-                f"mpi4py cannot load an MPI library ({error}): pip install 'gcodec[mpich]', or 'gcodec[mpi]' "
-                "beside your own MPI"
+                f"mpi4py cannot load an MPI library ({error}): pip install 'gcodec[mpich]', or "
+                "'gcodec[mpi]' beside your own MPI"
             ) from error
         if not isinstance(comm, self._mpi.Intracomm):
             raise ValueError(f"comm is {type(comm).__name__}: pass an mpi4py intracommunicator")
@@ -47,14 +47,24 @@ class MPICommunicator:
         self._comm.Allgather(message, received)
         return received
 
-    def allgatherv(self, message: NDArray[np.uint8], sizes: NDArray[np.int64]) -> list[NDArray[np.uint8]]:
+    def allgatherv(
+        self, message: NDArray[np.uint8], sizes: NDArray[np.int64]
+    ) -> list[NDArray[np.uint8]]:
         rounds = [
-            self._gather_round(message[start : start + self._share], np.clip(sizes - start, 0, self._share))
+            self._gather_round(
+                message[start : start + self._share], np.clip(sizes - start, 0, self._share)
+            )
             for start in range(0, max(int(sizes.max()), 1), self._share)
         ]
-        return rounds[0] if len(rounds) == 1 else [np.concatenate(parts) for parts in zip(*rounds, strict=True)]
+        return (
+            rounds[0]
+            if len(rounds) == 1
+            else [np.concatenate(parts) for parts in zip(*rounds, strict=True)]
+        )
 
-    def _gather_round(self, message: NDArray[np.uint8], sizes: NDArray[np.int64]) -> list[NDArray[np.uint8]]:
+    def _gather_round(
+        self, message: NDArray[np.uint8], sizes: NDArray[np.int64]
+    ) -> list[NDArray[np.uint8]]:
         ends = np.cumsum(sizes)
         received = np.empty(int(ends[-1]), np.uint8)
         self._comm.Allgatherv(

@@ -1,4 +1,4 @@
-"""What the values of kept elements become: a grid of levels and the boundaries between them. One file per method."""
+"""What kept values become: a grid of levels and their boundaries. One file per method."""
 
 from .raw import Raw
 from .reclog import ReciprocalLog

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 class Grid(NamedTuple):
-    """Levels of |x| and what lies between: code = number of boundaries at or below the magnitude pattern.
+    """Levels of |x|; code = number of boundaries at or below the magnitude's bit pattern.
 
     boundaries : uint32[levels - 1], ascending magnitude bit patterns
     levels : float32[levels], ascending, above zero
@@ -23,4 +23,4 @@ class Quantizer(Protocol):
     """A method of rounding; a frozen dataclass whose `repr` evaluates back to it."""
 
     def grid(self, low: int, high: int) -> Grid | None:
-        """The grid for magnitude patterns in [low, high], 1 <= low; None if values travel as they are."""
+        """The grid for magnitude patterns in [low, high], 1 <= low; None to send values as is."""

@@ -1,4 +1,4 @@
-"""Values as they are: float32 bit patterns on the wire, and a residual of exactly zero where a value was sent."""
+"""Values as they are: float32 on the wire, and a residual of zero where one was sent."""
 
 from dataclasses import dataclass
 

@@ -1,12 +1,13 @@
 """Reciprocal + logarithm quantisation: levels in a geometric progression of base 2**(1/K).
 
-FastSGD (Yang, Chen, Zeng, Gao, arXiv 2112.04291) maps a value to its reciprocal and rounds the logarithm of
-that to an integer. log(1/|v|) is -log|v|, so the same integers come from exponent and mantissa of v directly:
-q = K * exponent + (how many of K mantissa thresholds are at or below the mantissa), which is round(K log2|v|)
-with no reciprocal that could overflow and no logarithm that could differ between machines. Thresholds are the
-exact integers ceil(2**((j + 1/2)/K + 23)).
+FastSGD (Yang, Chen, Zeng, Gao, arXiv 2112.04291) maps a value to its reciprocal and rounds the
+logarithm of that to an integer. log(1/|v|) is -log|v|, so the same integers come from exponent and
+mantissa of v directly: q = K * exponent + (how many of K mantissa thresholds are at or below the
+mantissa), which is round(K log2|v|) with no reciprocal that could overflow and no logarithm that
+could differ between machines. Thresholds are the exact integers ceil(2**((j + 1/2)/K + 23)).
 
-A level is 2**(q/K) * 2/(sqrt(b) + 1/sqrt(b)), b = 2**(1/K): the point with the least worst relative error, (b - 1)/(b + 1).
+A level is 2**(q/K) * 2/(sqrt(b) + 1/sqrt(b)), b = 2**(1/K): the point with the least worst relative
+error, (b - 1)/(b + 1).
 """
 
 from dataclasses import dataclass
@@ -45,7 +46,9 @@ class ReciprocalLog:
 
     def grid(self, low: int, high: int) -> Grid:
         whole = _whole_grid(self.per_octave)
-        first, last = np.searchsorted(whole.boundaries, np.array([low, high], np.uint32), side="right")
+        first, last = np.searchsorted(
+            whole.boundaries, np.array([low, high], np.uint32), side="right"
+        )
         return Grid(whole.boundaries[first:last], whole.levels[first : last + 1], whole.bound)
 
 
@@ -60,7 +63,9 @@ def _whole_grid(steps: int) -> Grid:
         for threshold in thresholds
     ]
     levels = [
-        ldexp(point, octave) for octave in range(LOWEST_OCTAVE, HIGHEST_OCTAVE + 1) for point in points
+        ldexp(point, octave)
+        for octave in range(LOWEST_OCTAVE, HIGHEST_OCTAVE + 1)
+        for point in points
     ]
     levels.append(ldexp(points[0], HIGHEST_OCTAVE + 1))
     return Grid(
@@ -69,7 +74,7 @@ def _whole_grid(steps: int) -> Grid:
 
 
 def _thresholds(steps: int) -> list[int]:
-    """Smallest 24-bit significands s with (s / 2**23)**(2K) >= 2**(2j + 1), j = 0..K-1: exact integer roots."""
+    """Smallest significands s with (s / 2**23)**(2K) >= 2**(2j + 1), j = 0..K-1, exactly."""
     thresholds = []
     for j in range(steps):
         power = 1 << (2 * j + 1) + 23 * 2 * steps
@@ -81,7 +86,7 @@ def _thresholds(steps: int) -> list[int]:
 
 
 def _points(steps: int) -> list[float]:
-    """Levels of the octave [1, 2) in float64, by square roots only: those are rounded alike everywhere."""
+    """Levels of the octave [1, 2) in float64, by square roots only: rounded alike everywhere."""
     base = 2.0
     for _ in range(steps.bit_length() - 1):
         base = sqrt(base)
@@ -100,7 +105,7 @@ def _pattern(significand: int, octave: int) -> int:
 
 
 def _bound(thresholds: list[int], points: list[float]) -> float:
-    """Worst relative error over an octave, from the rounded levels and the integer bins, rounded up."""
+    """Worst relative error over an octave, from rounded levels and integer bins, rounded up."""
     worst = Fraction(0)
     levels = [Fraction(float(np.float32(p))) * SIGNIFICAND for p in (*points, 2 * points[0])]
     lowest = [SIGNIFICAND, *thresholds]

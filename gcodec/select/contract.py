@@ -1,7 +1,7 @@
 """What a selector is given and what it answers.
 
-Magnitudes are the bit patterns of |x| (uint32), which order like the magnitudes themselves; a decision on
-them is exact and the same on every backend.
+Magnitudes are the bit patterns of |x| (uint32), which order like the magnitudes themselves; a
+decision on them is exact and the same on every backend.
 """
 
 from typing import NamedTuple, Protocol
@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 
 class Decision(NamedTuple):
-    """Keep every magnitude above `threshold`, and the first `ties` equal to it in index order: `count` in all."""
+    """Keep magnitudes above `threshold` and the first `ties` equal to it: `kept` in all."""
 
     threshold: int
     ties: int
-    count: int
+    kept: int
 
 
 class Statistics(Protocol):

@@ -1,8 +1,9 @@
 """Keep-ratio by the quantile of a seeded sample (gradient dropping: Aji and Heafield, EMNLP 2017).
 
-The published rule samples 0.1 % of the elements and keeps between 0.06 and 3 times what was wanted on small
-tensors. Here the sample is sized by what is kept (at least 256 kept samples, a spread of 6 %), the count is
-checked, and a threshold that misses by more than a fifth is replaced by the exact one.
+The published rule samples 0.1 % of the elements and keeps between 0.06 and 3 times what was wanted
+on small tensors. Here the sample is sized by what is kept (at least 256 kept samples, a spread of 6
+%), the count is checked, and a threshold that misses by more than a fifth is replaced by the exact
+one.
 """
 
 from dataclasses import dataclass
@@ -56,11 +57,14 @@ class SampledQuantile:
 def positions(n: int, samples: int, seed: int, stream: int) -> NDArray[np.int64]:
     """One position from each of `samples` equal strata of [0, n), by a counter-based generator.
 
-    The generator is SplitMix64 over (seed, stream, stratum), so that the sample is the same on every backend.
+    The generator is SplitMix64 over (seed, stream, stratum), so that the sample is the same on
+    every backend.
     """
     edges = np.arange(samples + 1, dtype=np.int64) * n // samples
     start = (seed * 0x9E3779B97F4A7C15 ^ stream) & 0xFFFF_FFFF_FFFF_FFFF
-    x = np.arange(1, samples + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(start)
+    x = np.arange(1, samples + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(
+        start
+    )
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     x ^= x >> np.uint64(31)

@@ -23,8 +23,12 @@ class Threshold:
     threshold: float
 
     def __post_init__(self) -> None:
-        if not (isfinite(self.threshold) and 0 <= self.threshold <= float(np.finfo(np.float32).max)):
-            raise ValueError(f"threshold is a float32 magnitude of at least 0, not {self.threshold}")
+        if not (
+            isfinite(self.threshold) and 0 <= self.threshold <= float(np.finfo(np.float32).max)
+        ):
+            raise ValueError(
+                f"threshold is a float32 magnitude of at least 0, not {self.threshold}"
+            )
 
     def density(self, n: int) -> float:
         """Not known from the parameters: 1 % sets the chunk size."""

@@ -1,7 +1,7 @@
 """Exact top-k by magnitude: always min(k, nonzeros) elements, ties by ascending index.
 
-Top-k sparsification is the baseline of Aji and Heafield (EMNLP 2017) and of every paper after it. The k-th
-magnitude comes from a radix selection on the bit patterns, in linear time.
+Top-k sparsification is the baseline of Aji and Heafield (EMNLP 2017) and of every paper after it.
+The k-th magnitude comes from a radix selection on the bit patterns, in linear time.
 """
 
 from dataclasses import dataclass

@@ -22,7 +22,7 @@ def mpirun():
         give_up("no mpirun or no mpi4py: pip install 'gcodec[mpich]'")
 
     def run(program, ranks, timeout=90):
-        command = [launcher, "-n", str(ranks), sys.executable, "-m", "mpi4py", str(PROGRAMS / program)]
+        python = [sys.executable, "-m", "mpi4py", str(PROGRAMS / program)]
         environment = {
             **os.environ,
             "OMP_NUM_THREADS": "1",
@@ -30,7 +30,12 @@ def mpirun():
             "MPIEXEC_TIMEOUT": str(timeout),
         }
         return subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=timeout + 10, check=False
+            [launcher, "-n", str(ranks), *python],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout + 10,
+            check=False,
         )
 
     return run

@@ -1,4 +1,4 @@
-"""How every CPU kernel is compiled: without the GIL, without fast-math, cached on disk where that is possible."""
+"""How every CPU kernel is compiled: no GIL, no fast-math, cached on disk where possible."""
 
 import numba
 from numba.extending import intrinsic
@@ -7,7 +7,10 @@ OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": False}
 
 
 def kernel(function):
-    """Compile on first call. A kernel and the helpers it calls live in one file, so the disk cache sees edits."""
+    """Compile on first call.
+
+    A kernel and the helpers it calls live in one file, so that the disk cache sees their edits.
+    """
     try:
         return numba.njit(**OPTIONS, cache=True)(function)
     except RuntimeError:  # neither the package's folder nor the user's cache folder can be written

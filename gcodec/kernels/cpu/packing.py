@@ -1,6 +1,7 @@
 """Keys and values to planes and back (spec section 8).
 
-Bit positions are unsigned: a signed sum would turn on wrap-around tests and, mixed with unsigned, floats.
+Bit positions are unsigned: a signed sum would turn on wrap-around tests and, mixed with unsigned,
+floats.
 """
 
 import numpy as np
@@ -40,10 +41,10 @@ def _get(words, bit, mask):
 
 @kernel
 def rice_fit(symbols, counts, limit, parameters, high_bits):
-    """Smallest Rice parameter up to `limit` that costs least, and the unary plane's bits, per chunk.
+    """Smallest Rice parameter <= `limit` that costs least, and the unary bits, per chunk.
 
-    Going from k to k + 1 adds one low bit per symbol and saves sum(ceil((symbol >> k) / 2)); the saving
-    shrinks with k, so the first k that does not save is the optimum.
+    Going from k to k + 1 adds one low bit per symbol and saves sum(ceil((symbol >> k) / 2)); the
+    saving shrinks with k, so the first k that does not save is the optimum.
     """
     first = 0
     for chunk in range(counts.size):
@@ -152,7 +153,7 @@ def pack(directory, planes, keys, symbols, bits, payload):
 
 @helper
 def _read_unary(payload, start, stop, bits, out):
-    """Positions of the ones, less their rank, into `out`; whether there are out.size and the last ends the plane."""
+    """Each one's position less its rank, into `out`; False unless out.size ones end the plane."""
     found = 0
     last = np.int64(-1)
     for word in range(start, stop):
@@ -255,7 +256,7 @@ def _spare_is_zero(entry, plane, payload):
 
 @kernel
 def unpack(directory, planes, lengths, level_bits, payload, keys, values):
-    """Read every chunk into `keys` (within the chunk) and `values` (bit patterns), proving all of them.
+    """Read every chunk into `keys` (within the chunk) and `values` (bit patterns), and prove it.
 
     Returns (status, chunk): the first fault found, or (OK, 0).
     """

@@ -6,6 +6,7 @@ from .jit import helper, kernel
 
 MAGNITUDE = np.uint32(0x7FFF_FFFF)
 BLOCK = 64
+TILE = 4096
 
 
 @kernel
@@ -20,11 +21,15 @@ def magnitude_max(bits):
 @kernel
 def compensate(grad, residual, out):
     """`out = grad + residual` in float32; the largest magnitude bit pattern of `out`."""
-    out_bits = out.view(np.uint32)
     top = np.uint32(0)
-    for i in range(out.size):
-        out[i] = grad[i] + residual[i]
-        top = max(top, np.uint32(out_bits[i] & MAGNITUDE))
+    for start in range(0, out.size, TILE):
+        ours = out[start : start + TILE]
+        theirs, rest = grad[start : start + TILE], residual[start : start + TILE]
+        for j in range(ours.size):
+            ours[j] = theirs[j] + rest[j]
+        bits = ours.view(np.uint32)
+        for j in range(bits.size):
+            top = max(top, np.uint32(bits[j] & MAGNITUDE))
     return top
 
 

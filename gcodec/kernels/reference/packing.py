@@ -14,7 +14,7 @@ from ..status import (
 
 
 def rice_fit(symbols, counts, limit, parameters, high_bits):
-    """Smallest Rice parameter up to `limit` that costs least, and the unary plane's bits, per chunk."""
+    """Smallest Rice parameter <= `limit` that costs least, and the unary bits, per chunk."""
     for chunk, values in enumerate(_split(symbols, counts)):
         parameters[chunk], high_bits[chunk] = _fit(values, limit)
 
@@ -49,7 +49,7 @@ def pack(directory, planes, keys, symbols, bits, payload):
 
 
 def unpack(directory, planes, lengths, level_bits, payload, keys, values):
-    """Read every chunk into `keys` (within the chunk) and `values` (bit patterns), proving all of them.
+    """Read every chunk into `keys` (within the chunk) and `values` (bit patterns), and prove it.
 
     Returns (status, chunk): the first fault found, or (OK, 0).
     """

@@ -1,4 +1,4 @@
-"""Five steps with error feedback; prints the hash of each rank's last result and the rank-order sum's."""
+"""Five steps with error feedback, against the rank-order sum; prints how many results differ."""
 
 import hashlib
 

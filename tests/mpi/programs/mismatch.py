@@ -1,4 +1,4 @@
-"""The last rank differs in one thing after another; every rank must raise the same error each time."""
+"""The last rank differs in one thing after another; all ranks must raise the same error."""
 
 import numpy as np
 from mpi4py import MPI
@@ -13,7 +13,7 @@ grad = np.ones(100, np.float32)
 told = []
 for fault in ("shape", "codec", "step", "nan"):
     mine = gcodec.get_codec("topk:k=6") if last and fault == "codec" else codec
-    bad = np.full(100, np.nan, np.float32) if fault == "nan" else grad[:99] if fault == "shape" else grad
+    bad = {"nan": np.full(100, np.nan, np.float32), "shape": grad[:99]}.get(fault, grad)
     try:
         Allreduce(comm, mine)("w", bad if last else grad, step=int(last and fault == "step"))
     except gcodec.RankMismatchError as error:

@@ -1,4 +1,4 @@
-"""Messages of different sizes, some empty, in one call and in many small rounds; also on a sub-communicator."""
+"""Messages of different sizes, some empty, in one and in many rounds; sub-communicators."""
 
 import numpy as np
 from mpi4py import MPI
