@@ -118,7 +118,7 @@ class Codec:
         positions, flat = arrays.pairs(keys, values, n)
         origin = self._origin(name, (n,), step)
         top = int(recipe.kernels.magnitude_max(arrays.read_only(flat.view(np.uint32))))
-        encoder.check_finite(top, flat, name)
+        encoder.check_finite(top, flat, name, keys=positions)
         return encoder.encode_pairs(recipe, positions, flat, top, origin, n)
 
     @staticmethod

@@ -61,10 +61,21 @@ class Coded(NamedTuple):
     bound: float
 
 
-def check_finite(top: int, flat: NDArray[np.float32], name: str, what: str = "gradient") -> None:
-    """Raise `NonFiniteError` if the largest magnitude pattern is infinity's or above."""
+def check_finite(
+    top: int,
+    flat: NDArray[np.float32],
+    name: str,
+    what: str = "gradient",
+    keys: NDArray[np.int64] | None = None,
+) -> None:
+    """Raise `NonFiniteError` if the largest magnitude pattern is infinity's or above.
+
+    `keys` are the flat positions of `flat`, if it holds the values of key-value pairs.
+    """
     if top >= INFINITY:
         bad = np.flatnonzero(~np.isfinite(flat))
+        if keys is not None:
+            bad = keys[bad]
         raise NonFiniteError(
             f"{what}{f' {name!r}' if name else ''} has {bad.size} NaN or infinite elements, the "
             f"first at flat index {bad[0]}; nothing was encoded and no state changed"
