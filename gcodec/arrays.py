@@ -97,12 +97,13 @@ def output(out: Any, size: int, shapes: Sequence[tuple[int, ...]]) -> NDArray[np
     Mismatch
         If it is not a writable, C-contiguous float32 array of `size` elements.
     """
-    if not isinstance(out, np.ndarray) or out.dtype != np.float32:
-        kind = out.dtype if isinstance(out, np.ndarray) else type(out).__name__
+    plain = isinstance(out, np.ndarray) and not isinstance(out, np.ma.MaskedArray)
+    if not plain or out.dtype != np.float32:
+        kind = f"an array of {out.dtype}" if plain else type(out).__name__
         raise Mismatch(f"out is {kind}, the frame holds float32: pass a float32 NumPy array")
     if out.size != size:
         held = f"shape {shapes[0]}" if len(shapes) == 1 else f"{len(shapes)} tensors"
         raise Mismatch(f"out has {out.size} elements, the frame has {size} ({held})")
     if not out.flags.c_contiguous or not out.flags.writeable:
         raise Mismatch("out must be C-contiguous and writable")
-    return out.reshape(-1)
+    return out.view(np.ndarray).reshape(-1)

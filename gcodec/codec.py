@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 
 from . import arrays, encoder, kernels
-from .encoder import KEY_PACKINGS, Origin, Recipe
-from .errors import LimitExceeded
+from .encoder import KEY_PACKINGS, Recipe
 from .format.frame import Frame
 from .quantize import Raw
 from .quantize.contract import Quantizer
@@ -80,13 +79,15 @@ class Codec:
 
         Raises
         ------
+        LimitExceeded
+            If the step does not fit 64 bits, or there are more than 32 dimensions.
         NonFiniteError
             If there is a NaN or an infinity.
         UnsupportedDtypeError
             If the elements are not float32.
         """
         gradient, recipe = arrays.gradient(grad), self.recipe()
-        origin = self._origin(name, gradient.shape, step)
+        origin = encoder.origin(name, gradient.shape, step)
         top = int(recipe.kernels.magnitude_max(arrays.read_only(gradient.flat.view(np.uint32))))
         encoder.check_finite(top, gradient.flat, name)
         return encoder.encode_dense(recipe, gradient.flat, top, origin)
@@ -109,20 +110,16 @@ class Codec:
 
         Raises
         ------
+        LimitExceeded
+            If n is past 2**48.
         Mismatch
             If keys repeat, descend, lie outside [0, n) or are not as many as values.
         NonFiniteError, UnsupportedDtypeError
             As for `encode`.
         """
-        recipe = self.recipe()
+        recipe, origin = self.recipe(), encoder.origin(name, (n,), step)
+        (n,) = origin.shape
         positions, flat = arrays.pairs(keys, values, n)
-        origin = self._origin(name, (n,), step)
         top = int(recipe.kernels.magnitude_max(arrays.read_only(flat.view(np.uint32))))
         encoder.check_finite(top, flat, name, keys=positions)
         return encoder.encode_pairs(recipe, positions, flat, top, origin, n)
-
-    @staticmethod
-    def _origin(name: str, shape: tuple[int, ...], step: int) -> Origin:
-        if not 0 <= step < 1 << 64:
-            raise LimitExceeded(f"step {step} is outside 0..2^64-1")
-        return Origin(name, shape, step)

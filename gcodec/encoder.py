@@ -4,6 +4,8 @@ Only `gather` and the statistics touch all n elements; everything after them wor
 """
 
 from collections.abc import Sequence
+from math import prod
+from operator import index
 from types import ModuleType
 from typing import Final, NamedTuple
 
@@ -42,6 +44,24 @@ class Origin(NamedTuple):
     name: str
     shape: tuple[int, ...]
     step: int
+
+
+def origin(name: str, shape: tuple[int, ...], step: int) -> Origin:
+    """Check the step and the shape.
+
+    Raises
+    ------
+    LimitExceeded
+        If the step does not fit 64 bits, or there are more than 32 dimensions or 2**48 elements.
+    """
+    step, shape = index(step), tuple(map(index, shape))
+    if not 0 <= step < 1 << 64:
+        raise LimitExceeded(f"step {step} is outside 0..2^64-1")
+    if min(shape, default=0) < 0 or prod(filter(None, shape)) > ids.MAX_ELEMENTS:
+        raise LimitExceeded(f"shape {shape}: a length is 0 to 2^48 elements")
+    if len(shape) > ids.MAX_DIMENSIONS:
+        raise LimitExceeded(f"shape {shape}: more than 32 dimensions")
+    return Origin(name, shape, step)
 
 
 class Kept(NamedTuple):
@@ -150,7 +170,11 @@ def _stream(recipe: Recipe, origin: Origin) -> int:
 
 
 def _name_hash(recipe: Recipe, name: str) -> int:
-    return int(recipe.kernels.xxh64(read_only(np.frombuffer(name.encode() or b"", np.uint8)), 0))
+    return int(
+        recipe.kernels.xxh64(
+            read_only(np.frombuffer(name.encode("utf-8", "surrogatepass"), np.uint8)), 0
+        )
+    )
 
 
 def _quantize(recipe: Recipe, bits: NDArray[np.uint32], decision: Decision, top: int) -> Coded:
@@ -203,10 +227,6 @@ def _measure(
 
 def _write(recipe: Recipe, kept: Kept, coded: Coded, origin: Origin, n: int) -> Frame:
     kernels = recipe.kernels
-    if n > ids.MAX_ELEMENTS or len(origin.shape) > ids.MAX_DIMENSIONS:
-        raise LimitExceeded(
-            f"{n} elements in {len(origin.shape)} dimensions: the limits are 2^48 and 32"
-        )
     header = Header(
         n_elements=n,
         n_stored=kept.keys.size,

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from . import arrays, encoder
 from .codec import Codec
-from .encoder import Origin
 from .errors import StateError
 from .format.frame import Frame
 
@@ -71,6 +70,7 @@ class ErrorFeedback:
         if name in self._pending:
             raise StateError(f"the last message of {name!r} is open: commit or rollback it first")
         gradient, recipe = arrays.gradient(grad), self.codec.recipe()
+        origin = encoder.origin(name, gradient.shape, step)
         residual = self._residuals.get(name)
         if residual is None:
             residual = np.zeros(gradient.shape, np.float32)
@@ -86,9 +86,7 @@ class ErrorFeedback:
         top = int(
             recipe.kernels.compensate(gradient.flat, arrays.read_only(residual.reshape(-1)), total)
         )
-        encoder.check_finite(top, gradient.flat, name)
-        encoder.check_finite(top, total, name, "the sum of residual and gradient")
-        origin = Origin(name, gradient.shape, step)
+        encoder.check_finite(top, total, name, "the sum of gradient and residual of")
         frame = encoder.encode_dense(recipe, total, top, origin, residual=total)
         self._residuals[name], self._spare[name] = residual, spare
         self._pending.add(name)
@@ -121,6 +119,13 @@ class ErrorFeedback:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Replace all residuals by those of `state_dict`; open messages are forgotten."""
+        for name, value in state.items():
+            top = int(
+                self.codec.recipe().kernels.magnitude_max(
+                    arrays.gradient(value).flat.view(np.uint32)
+                )
+            )
+            encoder.check_finite(top, arrays.gradient(value).flat, name, "the residual of")
         residuals = {
             name: np.array(arrays.gradient(value).flat).reshape(np.shape(value))
             for name, value in state.items()

@@ -72,6 +72,8 @@ def get_codec(recipe: str, *, backend: str = "cpu") -> Codec:
             raise UnknownRecipeError(
                 f"{part!r} in {recipe!r}: {name} takes {', '.join(f'{key}=' for key in valid)}"
             )
+        if key in arguments:
+            raise UnknownRecipeError(f"{key} is given twice in recipe {recipe!r}")
         arguments[key] = _literal(value)
     try:
         codec = make(**arguments)

@@ -155,4 +155,8 @@ class Allreduce:
         return list(frames)
 
     def _hash(self, text: str) -> int:
-        return int(self._kernels.xxh64(arrays.read_only(np.frombuffer(text.encode(), np.uint8)), 0))
+        return int(
+            self._kernels.xxh64(
+                arrays.read_only(np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8)), 0
+            )
+        )

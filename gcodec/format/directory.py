@@ -1,6 +1,5 @@
 """The chunk directory, and where the planes of a chunk lie (spec sections 7 and 8)."""
 
-from math import log2
 from typing import Final
 
 import numpy as np
@@ -21,14 +20,15 @@ KEY_LOW, KEY_HIGH, SIGN, VALUE_LOW, VALUE_HIGH, PAD = range(6)
 
 
 def choose_chunk_log2(n_elements: int, density: float) -> int:
-    """Chunk size for about 2,048 requested keys in a chunk: its entry then costs 1/8 bit per key.
+    """The smallest chunk with at least 1,448 requested keys: its entry costs about 1/8 bit per key.
 
     A tensor that would have fewer than eight chunks gets chunks down to four times smaller, so that
     a few cores or ranks have something to share. Depends on the request only, never on what was
-    found.
+    found, and on no logarithm, which could differ between machines.
     """
-    wanted = round(log2(2048 / max(density, 2.0**-40)))
-    chosen = min(max(wanted, ids.MIN_CHUNK_LOG2), ids.MAX_CHUNK_LOG2)
+    chosen = ids.MIN_CHUNK_LOG2
+    while chosen < ids.MAX_CHUNK_LOG2 and (1 << chosen) * density < 1448:
+        chosen += 1
     smallest = max(chosen - 2, ids.MIN_CHUNK_LOG2)
     while chosen > smallest and n_elements < 8 << chosen:
         chosen -= 1
@@ -72,7 +72,7 @@ def place_chunks(directory: NDArray[np.void]) -> int:
     len16 = np.where(directory["nnz"] > 0, (words >> 1) + 1, 0)
     end = np.cumsum(len16)
     total = int(end[-1]) * 16 if end.size else 0
-    if total > ids.MAX_PAYLOAD:
+    if total >= ids.MAX_PAYLOAD:
         raise LimitExceeded(
             f"the payload would have {total} bytes, the limit is 2^36: split the tensor"
         )
@@ -122,7 +122,9 @@ def check_directory(
     _refuse(nnz > lengths, "nnz past the chunk's positions")
     _refuse(
         np.where(
-            rice_keys, (key_high < nnz) | (key_high > nnz + (lengths >> key_param)), key_high != 0
+            rice_keys,
+            (key_high < nnz) | (key_high > nnz + ((lengths - nnz) >> key_param)),
+            key_high != 0,
         ),
         "key_hi_bits out of range",
     )
@@ -131,7 +133,8 @@ def check_directory(
     _refuse(
         np.where(
             rice_values,
-            (value_high < nnz) | (value_high > nnz + nnz * (available >> value_param)),
+            (value_high < nnz)
+            | (value_high > nnz + nnz * (np.maximum(available - 1, 0) >> value_param)),
             value_high != 0,
         ),
         "val_hi_bits out of range",

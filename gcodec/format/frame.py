@@ -137,14 +137,14 @@ def parse(buffer: NDArray[np.uint8], xxh64: Hash) -> Parsed:
     multiple of eight bytes. Everything but the payload is copied before it is looked at, since a
     receive buffer can change under us.
     """
-    size = read_prefix(buffer.data)
+    head = memoryview(buffer[:HEADER_SIZE].tobytes())
+    size = read_prefix(head, buffer.size)
     frame = buffer[:size]
-    head = memoryview(frame[:HEADER_SIZE].tobytes())
     header = read_header(head, lambda part: xxh64(np.frombuffer(part, np.uint8), 0))
     private = frame[: header.payload_offset].copy()
     private.flags.writeable = False
-    if xxh64(private[header.header_len :], 0) & LOW_32 != header.meta_check:
-        raise Corrupt("meta_check at byte 120 does not match the bytes between header and payload")
+    if xxh64(private[HEADER_SIZE:], 0) & LOW_32 != header.meta_check:
+        raise Corrupt("meta_check at byte 120 does not match bytes 128 up to the payload")
     spans = read_sections(private, header)
     payload = spans[ids.Section.PAYLOAD]
     if frame[payload.offset + payload.length :].any():

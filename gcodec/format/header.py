@@ -3,7 +3,7 @@
 import struct
 from collections.abc import Callable
 from enum import IntEnum
-from math import isfinite
+from math import copysign, isfinite
 from typing import Any, Final, NamedTuple
 
 from ..errors import (
@@ -66,14 +66,17 @@ class Header(NamedTuple):
         return _STRUCT.pack(*self)
 
 
-def read_prefix(buffer: memoryview) -> int:
-    """Check the 16 bytes that are frozen for all majors; return the frame's length in bytes."""
-    magic = bytes(buffer[:4])
+def read_prefix(head: memoryview, given: int) -> int:
+    """Check the 16 bytes that are frozen for all majors; return the frame's length in bytes.
+
+    `head` is the start of a buffer of `given` bytes.
+    """
+    magic = bytes(head[:4])
     if magic != ids.MAGIC[: len(magic)]:
         raise NotAFrame(f"bytes 0-3 are {magic.hex(' ')}, a gcodec frame starts with d6 47 43 f1")
-    if len(buffer) < PREFIX_SIZE:
-        raise Truncated(f"{len(buffer)} bytes given, the frame prefix alone has {PREFIX_SIZE}")
-    _, major, minor, header_len, frame_len = _PREFIX.unpack(buffer[:PREFIX_SIZE])
+    if given < PREFIX_SIZE:
+        raise Truncated(f"{given} bytes given, the frame prefix alone has {PREFIX_SIZE}")
+    _, major, minor, header_len, frame_len = _PREFIX.unpack(head[:PREFIX_SIZE])
     if major != ids.MAJOR:
         raise UnsupportedVersion(
             f"format {major}.{minor} at byte 4, this reader knows {ids.MAJOR}.x: update gcodec"
@@ -84,8 +87,8 @@ def read_prefix(buffer: memoryview) -> int:
         raise Malformed(
             f"frame_len {frame_len} at byte 8 is not a multiple of 64 from header_len on"
         )
-    if frame_len > len(buffer):
-        raise Truncated(f"the frame has {frame_len} bytes, {len(buffer)} were given")
+    if frame_len > given:
+        raise Truncated(f"the frame has {frame_len} bytes, {given} were given")
     return int(frame_len)
 
 
@@ -107,10 +110,15 @@ def read_header(frame: memoryview, xxh64: Callable[[memoryview], int]) -> Header
         raise Malformed(
             f"payload_offset {start} at byte 112 is not a multiple of 64 in {table}..frame_len"
         )
-    if not (isfinite(header.bound) and header.bound >= 0):
+    if not (isfinite(header.bound) and copysign(1, header.bound) > 0):
         raise Malformed(f"bound {header.bound} at byte 56 is not finite and >= 0")
+    if header.bound_kind == ids.BoundKind.EXACT and header.bound:
+        raise Malformed(f"bound {header.bound} at byte 56, but bound_kind says exact")
     if not (isfinite(header.weight) and header.weight > 0):
         raise Malformed(f"weight {header.weight} at byte 88 is not finite and > 0")
+    unknown_world = header.world == ids.UNKNOWN_RANK
+    if header.rank != ids.UNKNOWN_RANK if unknown_world else header.rank >= header.world:
+        raise Malformed(f"rank {header.rank} at byte 72 is not one of a world of {header.world}")
     if header.contributions < 1:
         raise Malformed("contributions at byte 80 is 0")
     chunk = 1 << header.chunk_log2

@@ -1,4 +1,4 @@
-"""Numbers that the wire format fixes: identifiers, feature bits, limits (spec 10 and 11)."""
+"""Numbers that the wire format fixes: identifiers, feature bits, limits (spec 4, 10 and 11)."""
 
 from enum import IntEnum
 from typing import Final

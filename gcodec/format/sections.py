@@ -132,6 +132,8 @@ def read_tensors(
         raise Malformed(f"TENSORS has {span.entries} entries, the header says {header.n_tensors}")
     rows = frame[span.offset : span.offset + span.length].view(TENSOR)
     dims_span = spans.get(ids.Section.DIMS, Span(0, 0, 0))
+    if dims_span.entries != int(rows["ndim"].sum(dtype=np.int64)):
+        raise Malformed(f"DIMS has {dims_span.entries} entries, the tensors use another number")
     dims = frame[dims_span.offset : dims_span.offset + dims_span.length].view("<u8").tolist()
     tensors: list[Tensor] = []
     start = used = 0
@@ -139,7 +141,7 @@ def read_tensors(
         ndim, numel = int(row["ndim"]), int(row["numel"])
         if ndim > ids.MAX_DIMENSIONS:
             raise LimitExceeded(f"tensor {i}: {ndim} dimensions, the limit is {ids.MAX_DIMENSIONS}")
-        if row["start"] != start or row["dims_index"] != used or used + ndim > len(dims):
+        if row["start"] != start or row["dims_index"] != used:
             raise Malformed(f"tensor {i}: start or dims_index is not the running sum")
         if (
             row["dtype"] != header.elem_dtype
@@ -148,11 +150,13 @@ def read_tensors(
         ):
             raise Malformed(f"tensor {i}: dtype differs from the header, or a reserved bit is set")
         shape = tuple(dims[used : used + ndim])
+        if prod(filter(None, shape)) > ids.MAX_ELEMENTS:
+            raise LimitExceeded(f"tensor {i}: the dimensions of {shape} multiply past 2^48")
         if prod(shape) != numel:
             raise Malformed(f"tensor {i}: shape {shape} does not hold {numel} elements")
         tensors.append(Tensor(int(row["name_hash"]), start, shape))
         start, used = start + numel, used + ndim
-    if start != header.n_elements or used != len(dims):
+    if start != header.n_elements:
         raise Malformed(f"the tensors hold {start} elements, the header says {header.n_elements}")
     return tuple(tensors)
 

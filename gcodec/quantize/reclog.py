@@ -41,8 +41,9 @@ class ReciprocalLog:
     per_octave: int = 4
 
     def __post_init__(self) -> None:
-        if self.per_octave not in STEPS:
-            raise ValueError(f"per_octave is one of {STEPS}, not {self.per_octave}")
+        if self.per_octave not in STEPS or not isinstance(self.per_octave, int | np.integer):
+            raise ValueError(f"per_octave is one of {STEPS}, not {self.per_octave!r}")
+        object.__setattr__(self, "per_octave", int(self.per_octave))
 
     def grid(self, low: int, high: int) -> Grid:
         whole = _whole_grid(self.per_octave)

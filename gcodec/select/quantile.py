@@ -36,6 +36,9 @@ class SampledQuantile:
 
     def __post_init__(self) -> None:
         TopK(ratio=self.ratio)
+        if not isinstance(self.seed, int | np.integer):
+            raise ValueError(f"seed is an integer, not {self.seed!r}")
+        object.__setattr__(self, "seed", int(self.seed))
 
     def density(self, n: int) -> float:
         return self.ratio

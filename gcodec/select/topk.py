@@ -6,6 +6,8 @@ The k-th magnitude comes from a radix selection on the bit patterns, in linear t
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from .contract import Decision, Statistics
 
 
@@ -36,8 +38,10 @@ class TopK:
             raise ValueError("give exactly one of ratio and k")
         if self.ratio is not None and not 0 < self.ratio <= 1:
             raise ValueError(f"ratio is the fraction kept, in (0, 1], not {self.ratio}")
-        if self.k is not None and not (isinstance(self.k, int) and self.k >= 1):
-            raise ValueError(f"k is the number kept, an integer of at least 1, not {self.k}")
+        if self.k is not None:
+            if not isinstance(self.k, int | np.integer) or self.k < 1:
+                raise ValueError(f"k is the number kept, an integer of at least 1, not {self.k!r}")
+            object.__setattr__(self, "k", int(self.k))
 
     def wanted(self, n: int) -> int:
         """How many of `n` elements to keep, if so many are not zero."""

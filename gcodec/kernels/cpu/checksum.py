@@ -60,7 +60,7 @@ def _hash(data, seed):
 
 @kernel
 def xxh64(data, seed):
-    """XXH64 of uint8[n] with an unsigned 64-bit seed."""
+    """XXH64 of uint8[n] with a seed below 2**63."""
     return _hash(data, np.uint64(seed))
 
 

@@ -11,7 +11,7 @@ PRIMES = (
 
 
 def xxh64(data, seed):
-    """XXH64 of uint8[n] with an unsigned 64-bit seed."""
+    """XXH64 of uint8[n] with a seed below 2**63."""
     data = bytes(data)
     p1, p2, p3, p4, p5 = PRIMES
     tail = len(data) // 32 * 32

@@ -12,7 +12,8 @@ def magnitude_max(bits):
 
 def compensate(grad, residual, out):
     """`out = grad + residual` in float32; the largest magnitude bit pattern of `out`."""
-    np.add(grad, residual, out=out)
+    with np.errstate(over="ignore", invalid="ignore"):
+        np.add(grad, residual, out=out)
     return magnitude_max(out.view(np.uint32))
 
 

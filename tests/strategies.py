@@ -1,0 +1,179 @@
+"""Hypothesis strategies over gradients and codecs, and the oracles that results are held to.
+
+The oracles use none of gcodec: sorting for selection, exact rationals for error bounds.
+"""
+
+from fractions import Fraction
+from typing import NamedTuple
+
+import numpy as np
+from hypothesis import strategies as st
+
+import gcodec
+
+FLOAT_MAX = float(np.finfo(np.float32).max)
+SMALLEST = float(np.ldexp(np.float64(1), -149))
+BACKENDS = ("cpu", "reference")
+KEYS = ("auto", "rice", "coo")
+QUANTIZERS = (gcodec.Raw(), *(gcodec.ReciprocalLog(per_octave) for per_octave in (1, 2, 4, 8, 16)))
+SELECTORS = ("topk-ratio", "topk-k", "threshold", "quantile")
+
+SIZES = (
+    0, 1, 2, 3, 5, 63, 64, 65, 127, 128, 129, 300,
+    511, 512, 513,  # the chunk of a small tensor is 2**9 for ratio 1
+    1023, 1024, 1025, 1537,
+)  # fmt: skip
+LARGE_SIZES = (4095, 4096, 4097, 8191, 8192, 8193, 12_289, 20_001)
+
+
+def _normal(rng, size):
+    return rng.normal(size=size)
+
+
+def _ties(rng, size):
+    return rng.integers(-3, 4, size)
+
+
+def _all_equal(rng, size):
+    return np.full(size, rng.normal())
+
+
+def _huge(rng, size):
+    return rng.choice([-1, 1], size) * FLOAT_MAX * rng.choice([1.0, 1 - 2.0**-24, 0.5, 0.9], size)
+
+
+def _subnormal(rng, size):
+    return rng.integers(-40, 41, size) * SMALLEST
+
+
+def _around_smallest_normal(rng, size):
+    return rng.choice([-1, 1], size) * rng.integers(2**22, 2**25, size) * SMALLEST
+
+
+def _any_pattern(rng, size):
+    patterns = rng.integers(0, 0x7F80_0000, size) | rng.integers(0, 2, size) << 31
+    return patterns.astype(np.uint32).view(np.float32)
+
+
+def _huge_and_tiny(rng, size):
+    return np.where(rng.random(size) < 0.5, _huge(rng, size), _subnormal(rng, size))
+
+
+VALUES = {
+    make.__name__.strip("_"): make
+    for make in (
+        _normal, _ties, _all_equal, _huge, _subnormal, _around_smallest_normal, _any_pattern,
+        _huge_and_tiny,
+    )
+}  # fmt: skip
+
+
+def _positions(rng, size, density, clustered):
+    if not clustered:
+        return rng.random(size) < density
+    on = np.zeros(size, bool)
+    while size and on.mean() < density:
+        start = rng.integers(size)
+        on[start : start + rng.integers(1, max(2, size // 8))] = True
+    return on
+
+
+def make_gradient(seed, size, density=1.0, clustered=False, values="normal", negative_zeros=False):
+    """A float32 vector; `density` of it, at uniform or clustered positions, holds `values`."""
+    rng = np.random.default_rng(seed)
+    dense = np.asarray(VALUES[values](rng, size), np.float32)
+    dense[~_positions(rng, size, density, clustered)] = 0
+    if negative_zeros:
+        dense[(dense == 0) & (rng.random(size) < 0.5)] = -0.0
+    return dense
+
+
+def gradients(sizes=SIZES, values=tuple(VALUES)):
+    """Finite float32 vectors of every kind above."""
+    return st.builds(
+        make_gradient,
+        seed=st.integers(0, 2**32 - 1),
+        size=st.sampled_from(sizes) | st.integers(0, max(sizes)),
+        density=st.sampled_from([0.0, 0.01, 0.1, 0.5, 1.0]) | st.floats(0, 1),
+        clustered=st.booleans(),
+        values=st.sampled_from(values),
+        negative_zeros=st.booleans(),
+    )
+
+
+RATIOS = st.sampled_from([1.0, 0.5, 0.1, 0.01, 0.001]) | st.floats(1e-6, 1.0)
+_SELECT = {
+    "topk-ratio": RATIOS.map(lambda ratio: gcodec.TopK(ratio=ratio)),
+    "topk-k": st.integers(1, 2000).map(lambda k: gcodec.TopK(k=k)),
+    "threshold": (
+        st.sampled_from([0.0, -0.0, 0.5, 1.0, SMALLEST, 3 * SMALLEST, FLOAT_MAX, 1e38])
+        | st.floats(0, 4)
+    ).map(gcodec.Threshold),
+    "quantile": st.builds(gcodec.SampledQuantile, RATIOS, st.integers(0, 2**64)),
+}
+
+
+def selectors(kind):
+    """Selectors of one of `SELECTORS`."""
+    return _SELECT[kind]
+
+
+def codecs(quantizers=QUANTIZERS, keys=KEYS):
+    """Every selector with every quantiser and every packing of keys."""
+    return st.builds(
+        gcodec.Codec,
+        select=st.sampled_from(SELECTORS).flatmap(selectors),
+        quantize=st.sampled_from(quantizers),
+        keys=st.sampled_from(keys),
+    )
+
+
+class Pair(NamedTuple):
+    """Ascending keys and the values at them."""
+
+    keys: np.ndarray
+    values: np.ndarray
+
+
+def largest(dense, k):
+    """Positions of the min(k, nonzeros) largest magnitudes, ties by ascending index."""
+    magnitude = np.abs(dense.astype(np.float64))
+    order = np.lexsort((np.arange(dense.size), -magnitude))[:k]
+    return np.sort(order[magnitude[order] > 0])
+
+
+def wanted(select, n):
+    """k of a TopK or SampledQuantile over n elements, from the documented rule."""
+    k = getattr(select, "k", None) or max(1, round(select.ratio * n))
+    return min(k, n)
+
+
+def expected_keys(select, dense):
+    """Positions that an exact selector must keep, None for a sampled one."""
+    if isinstance(select, gcodec.TopK):
+        return largest(dense, wanted(select, dense.size))
+    if isinstance(select, gcodec.Threshold):
+        threshold = float(np.float32(select.threshold))
+        return np.flatnonzero(np.abs(dense.astype(np.float64)) > threshold)
+    return None
+
+
+def outside_bound(sent, decoded, bound):
+    """Where |decoded - sent| <= bound * |sent| + 2**-150 does not hold, decided exactly.
+
+    float64 decides what is clear by a factor of 1 +- 1e-9; rationals decide the rest.
+    """
+    x, v = sent.astype(np.float64), decoded.astype(np.float64)
+    limit = bound * np.abs(x) + 2.0**-150
+    unclear = np.flatnonzero(np.abs(v - x) > limit * (1 - 1e-9))
+    return [
+        int(i)
+        for i in unclear
+        if abs(Fraction(v[i]) - Fraction(x[i]))
+        > Fraction(bound) * abs(Fraction(x[i])) + Fraction(1, 2**150)
+    ]
+
+
+def same_bits(a, b):
+    """Equality of shape, dtype and every bit, so that -0.0 differs from 0.0."""
+    return a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes()
