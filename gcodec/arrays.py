@@ -79,7 +79,7 @@ def pairs(keys: Any, values: Any, n: int) -> tuple[NDArray[np.int64], NDArray[np
 def as_bytes(frame: Any) -> NDArray[np.uint8]:
     """A contiguous buffer as read-only uint8 at a multiple of eight; copied only if it is not."""
     view = memoryview(frame)
-    if not view.contiguous:
+    if not view.c_contiguous:
         raise Mismatch("the buffer is not contiguous: pass bytes(frame)")
     if not view.nbytes:
         return np.empty(0, np.uint8)
@@ -106,4 +106,5 @@ def output(out: Any, size: int, shapes: Sequence[tuple[int, ...]]) -> NDArray[np
         raise Mismatch(f"out has {out.size} elements, the frame has {size} ({held})")
     if not out.flags.c_contiguous or not out.flags.writeable:
         raise Mismatch("out must be C-contiguous and writable")
-    return out.view(np.ndarray).reshape(-1)
+    flat: NDArray[np.float32] = out.view(np.ndarray).reshape(-1)
+    return flat

@@ -1,8 +1,8 @@
 """`gcodec encode | decode | inspect | demo`.
 
 Exit codes: 0 fine, 2 a file is not a sound frame, 3 a frame of an unknown version or feature, 64
-wrong arguments or files, 65 data that cannot be encoded or does not fit, 69 an optional package is
-missing or a run failed.
+wrong arguments or files, 65 data that cannot be encoded or a run that failed, 69 a package that is
+missing.
 """
 
 import argparse
@@ -33,7 +33,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def build_parser() -> Parser:
-    from . import demo
+    from .demo import add_parser as add_demo
 
     parser = Parser(prog="gcodec", description="Gradient compression with a specified wire format.")
     parser.add_argument("--version", action="version", version=f"gcodec {__version__}")
@@ -41,7 +41,7 @@ def build_parser() -> Parser:
     _add_encode(commands)
     _add_decode(commands)
     _add_inspect(commands)
-    demo.add_parser(commands)
+    add_demo(commands)
     return parser
 
 

@@ -32,8 +32,8 @@ class Frame(np.ndarray[Any, Any]):
 
     def __new__(cls, data: Any) -> "Frame":
         """Wrap bytes as a frame without a copy or a check; `gcodec.decode` does the checking."""
-        array = np.frombuffer(data, np.uint8) if len(data) else np.empty(0, np.uint8)
-        frame = array.view(cls)
+        view = memoryview(data)
+        frame = (np.frombuffer(view, np.uint8) if view.nbytes else np.empty(0, np.uint8)).view(cls)
         frame.flags.writeable = False
         return frame
 

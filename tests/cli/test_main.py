@@ -1,0 +1,114 @@
+"""The command line: what it writes, what it says, and its exit codes."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import gcodec
+from gcodec.cli.main import main
+
+
+@pytest.fixture
+def grad(tmp_path):
+    array = np.random.default_rng(0).standard_normal((30, 40)).astype(np.float32)
+    np.save(tmp_path / "grad.npy", array)
+    return array
+
+
+def test_encode_inspect_decode(tmp_path, grad, capsys):
+    source, frame, back = tmp_path / "grad.npy", tmp_path / "x.gc", tmp_path / "back.npy"
+    recipe = "reclog:ratio=0.05,per_octave=8"
+    assert main(["encode", str(source), "-o", str(frame), "--codec", recipe, "--step", "3"]) == 0
+    assert frame.read_bytes() == bytes(gcodec.get_codec(recipe).encode(grad, step=3))
+    assert main(["inspect", str(frame)]) == 0
+    assert "60 of 1200 elements" in capsys.readouterr().out
+    assert main(["inspect", str(frame), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["header"]["n_stored"], told["header"]["step"]) == (60, 3)
+    assert main(["decode", str(frame), "-o", str(back)]) == 0
+    assert np.array_equal(np.load(back), gcodec.decode(frame.read_bytes()))
+
+
+def test_default_names_and_sparse_input(tmp_path, capsys):
+    dense = np.zeros(500, np.float32)
+    dense[[3, 99, 400]] = [1, -2, 3]
+    keys = np.flatnonzero(dense)
+    np.savez(tmp_path / "s.npz", keys=keys, values=dense[keys], n=500)
+    assert main(["encode", str(tmp_path / "s.npz"), "--codec", "topk:ratio=1"]) == 0
+    assert main(["decode", str(tmp_path / "s.gc")]) == 0
+    assert np.array_equal(np.load(tmp_path / "s.npy"), dense)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        ([], 64, "required: COMMAND"),
+        (["encode"], 64, "required: input"),
+        (["frobnicate"], 64, "invalid choice"),
+        (["encode", "grad.npy", "--codec", "nope"], 64, "valid recipes: quantile, reclog"),
+        (["encode", "grad.npy", "--codec", "topk:rate=1"], 64, "topk takes ratio=, k=, keys="),
+        (["encode", "grad.npy", "--codec", "topk:ratio=7"], 64, "in (0, 1]"),
+        (["encode", "grad.npy", "--step", "-1"], 65, "outside 0..2^64-1"),
+        (["encode", "missing.npy"], 64, "cannot read missing.npy"),
+        (["encode", "text.npy"], 64, "cannot read text.npy"),
+        (["encode", "grad.npy", "-o", "no/such/folder.gc"], 64, "cannot write no/such/folder.gc"),
+        (["encode", "half.npy"], 65, "gcodec encodes float32"),
+        (["encode", "nan.npy"], 65, "NaN or infinite"),
+        (["encode", "other.npz"], 64, "a sparse gradient has keys and values"),
+        (["decode", "missing.gc"], 64, "cannot read missing.gc"),
+        (["decode", "text.npy"], 2, "text.npy: NotAFrame"),
+        (["inspect", "text.npy"], 2, "text.npy: NotAFrame"),
+        (["inspect", "future.gc"], 3, "format 2.0"),
+        (["decode", "short.gc"], 2, "short.gc: Truncated"),
+        (["decode", "good.gc", "--max-elements", "10"], 2, "max_elements is 10"),
+    ],
+)
+def test_wrong_arguments_say_so_in_one_line(
+    tmp_path, grad, monkeypatch, capsys, arguments, code, says
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text.npy").write_text("not an array")
+    np.save("half.npy", grad.astype(np.float16))
+    np.save("nan.npy", grad * np.float32(np.nan))
+    np.savez("other.npz", a=grad)
+    frame = bytearray(gcodec.Codec().encode(grad).tobytes())
+    (tmp_path / "good.gc").write_bytes(frame)
+    (tmp_path / "short.gc").write_bytes(frame[:-1])
+    frame[4] = 2
+    (tmp_path / "future.gc").write_bytes(frame)
+    before = set(tmp_path.iterdir())
+    try:
+        got = main(arguments)
+    except SystemExit as stopped:
+        got = stopped.code
+    captured = capsys.readouterr()
+    assert got == code
+    assert says in captured.err
+    assert captured.err.count("\n") == 1
+    assert captured.out == ""
+    assert set(tmp_path.iterdir()) == before, "nothing is left behind"
+
+
+def test_output_is_replaced_whole_or_not_at_all(tmp_path, grad, monkeypatch, capsys):
+    frame = tmp_path / "x.gc"
+    frame.write_bytes(b"precious")
+
+    def full_disk(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.replace", full_disk)
+    assert main(["encode", str(tmp_path / "grad.npy"), "-o", str(frame)]) == 64
+    assert "No space left" in capsys.readouterr().err
+    assert frame.read_bytes() == b"precious"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["grad.npy", "x.gc"]
+
+
+def test_help_and_version_as_a_process():
+    for arguments, says in ((["--help"], "inspect"), (["--version"], gcodec.__version__)):
+        done = subprocess.run(
+            [sys.executable, "-m", "gcodec", *arguments], capture_output=True, text=True, check=True
+        )
+        assert says in done.stdout
