@@ -31,7 +31,7 @@ def speed(n, rounds):
     known = gcodec.get_codec(f"reclog:threshold={cut!r}")
     exact = gcodec.get_codec(f"reclog:ratio={RATIO}")
     sampled = gcodec.Codec(gcodec.SampledQuantile(RATIO), gcodec.ReciprocalLog(4))
-    memory = gcodec.ErrorFeedback(known)
+    memory = gcodec.ErrorFeedback(exact)
     frames = [known.encode(g) for g in grads]
     out = np.zeros(n, np.float32)
     for grad, frame in zip(grads, frames, strict=True):
@@ -48,7 +48,7 @@ def speed(n, rounds):
             "encode, threshold known": lambda i: known.encode(grads[i % 3]),
             "encode, threshold sampled": lambda i: sampled.encode(grads[i % 3]),
             "encode, exact top-k": lambda i: exact.encode(grads[i % 3]),
-            "encode with error feedback": feedback,
+            "error feedback, exact top-k": feedback,
             "decode + accumulate": lambda i: gcodec.accumulate(frames[i % 3], out),
             "numpy flatnonzero COO": lambda i: coo(grads[i % 3], cut),
         },
