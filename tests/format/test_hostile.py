@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from strategies import BACKENDS, make_gradient
 
 import gcodec
-from gcodec import encoder
+from gcodec import decoder, encoder
+from gcodec.kernels import cpu
 
 N = 300
 
@@ -245,6 +246,32 @@ def extremes(old, bits):
     return sorted({v for v in near + round_ if 0 <= v < 1 << bits} - {old})
 
 
+LEVEL = {"infinite": 0x7F80_0000, "NaN": 0x7FC0_0000, "zero": 0, "negative": 0xBF80_0000}
+
+
+@pytest.mark.parametrize("level", LEVEL)
+def test_levels_are_finite_and_above_zero(level, reseal, section_table, decode_between_canaries):
+    frame = FRAMES["levels"]
+    count, start, _ = section_table(frame)[3]
+    for i in range(count):
+        broken = reseal(put(frame, start + 4 * i, struct.pack("<I", LEVEL[level])))
+        assert same_outcome(decode_between_canaries, broken, N) is gcodec.Malformed
+
+
+def test_padding_is_zero(name, reseal, section_table, decode_between_canaries):
+    """Every byte that belongs to no section: frames of the same content have the same bytes."""
+    frame, n = FRAMES[name], SIZES.get(name, N)
+    table = section_table(frame)
+    used = bytearray(len(frame))
+    for start, size in [(0, 128 + 32 * len(table)), *(span[1:] for span in table.values())]:
+        used[start : start + size] = b"x" * size
+    spare = [at for at, owner in enumerate(used) if not owner]
+    assert spare
+    for at in spare:
+        broken = reseal(put(frame, at, b"\1"))
+        assert same_outcome(decode_between_canaries, broken, n) is gcodec.Malformed
+
+
 class TestNothingIsAllocatedOnItsWord:
     """Numbers that describe far more than the bytes hold."""
 
@@ -302,29 +329,37 @@ def test_an_empty_tensor_of_impossible_shape(dims, compose, backend):
             continue
 
 
-def test_a_frame_that_changes_while_it_is_read(reseal):
-    """A second reader of the same memory: whatever it writes, nothing outside of out is touched.
+@pytest.mark.parametrize("part", ["payload", "rest"])
+def test_a_frame_that_changes_while_it_is_read(part, section_table):
+    """Someone writes into the receive buffer after the checks: no number is looked at twice.
 
-    The frame is changed between the two looks that a decoder takes, by an array that does so when
-    its payload is hashed.
+    A changed payload is still proved key by key; all that lies before it was copied in time.
     """
     frame = np.frombuffer(bytearray(FRAMES["levels"]), np.uint8)
-    from gcodec import decoder
-    from gcodec.kernels import cpu
+    payload = section_table(frame)[6][1]
 
-    class Changing:
-        """The cpu kernels, but the memory is overwritten once the checks are done."""
+    class Overwriting:
+        """The cpu kernels, with the change right after the last check."""
 
         def __getattr__(self, name):
             return getattr(cpu, name)
 
         @staticmethod
-        def chunk_checks(payload, directory, checks):
-            cpu.chunk_checks(payload, directory, checks)
-            frame[:] = 0xFF
+        def chunk_checks(words, directory, checks):
+            cpu.chunk_checks(words, directory, checks)
+            frame[slice(payload, None) if part == "payload" else slice(payload)] = 0xFF
 
-    with pytest.raises(gcodec.FrameError):
-        decoder.unpack(frame, Changing())
+    if part == "payload":
+        with pytest.raises(gcodec.Malformed):
+            decoder.unpack(frame, Overwriting())
+    else:
+        expected, found = (
+            decoder.unpack(FRAMES["levels"], cpu),
+            decoder.unpack(frame, Overwriting()),
+        )
+        assert found.parsed.header == expected.parsed.header
+        assert found.keys.tolist() == expected.keys.tolist()
+        assert found.values.tolist() == expected.values.tolist()
 
 
 @pytest.mark.parametrize("shift", [1, 2, 3, 5, 8, 64])
