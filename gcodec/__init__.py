@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .codec import Codec
-    from .decoder import accumulate, decode, decode_sparse
+    from .decoder import accumulate, decode, decode_sparse, decode_tensor
     from .errors import (
         BackendUnavailableError,
         Corrupt,
@@ -37,15 +37,17 @@ if TYPE_CHECKING:
     from .feedback import ErrorFeedback
     from .format.frame import Frame
     from .inspection import Inspection, inspect
+    from .merging import merge
     from .quantize import Raw, ReciprocalLog
     from .recipes import get_codec
     from .select import SampledQuantile, Threshold, TopK
+    from .verification import Verification, verify
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "codec": ("Codec",),
-    "decoder": ("accumulate", "decode", "decode_sparse"),
+    "decoder": ("accumulate", "decode", "decode_sparse", "decode_tensor"),
     "errors": (
         "BackendUnavailableError",
         "Corrupt",
@@ -67,9 +69,11 @@ _HOMES = {
     "feedback": ("ErrorFeedback",),
     "format.frame": ("Frame",),
     "inspection": ("Inspection", "inspect"),
+    "merging": ("merge",),
     "quantize": ("Raw", "ReciprocalLog"),
     "recipes": ("get_codec",),
     "select": ("SampledQuantile", "Threshold", "TopK"),
+    "verification": ("Verification", "verify"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -99,11 +103,15 @@ __all__ = [
     "UnsupportedDtypeError",
     "UnsupportedFeature",
     "UnsupportedVersion",
+    "Verification",
     "accumulate",
     "decode",
     "decode_sparse",
+    "decode_tensor",
     "get_codec",
     "inspect",
+    "merge",
+    "verify",
 ]
 
 

@@ -1,13 +1,15 @@
 """A codec: which elements go, what their values become, how keys are packed."""
 
 from dataclasses import dataclass, field
+from operator import index
 from typing import Any
 
 import numpy as np
 
 from . import arrays, encoder, kernels
-from .encoder import KEY_PACKINGS, Recipe
+from .encoder import Layout, Recipe
 from .format.frame import Frame
+from .packing import KEY_PACKINGS
 from .quantize import Raw
 from .quantize.contract import Quantizer
 from .select import TopK
@@ -24,9 +26,11 @@ class Codec:
         Which elements go. Zeros never do.
     quantize : Raw or ReciprocalLog
         What their values become.
-    keys : {"auto", "rice", "coo"}
-        How positions are packed: Rice-coded gaps, fixed-width positions within the chunk (sparse
-        COO), or whichever is smaller, chunk by chunk.
+    keys : {"auto", "delta", "columns", "rice", "blocks", "coo", "bitmap"}
+        How positions are packed: gaps by class and prefix code (adaptive delta), the same over the
+        active columns of matrices, Rice-coded gaps, gaps of one width per block of 128, fixed-width
+        positions within the chunk (sparse COO), a bit per element, or whichever is smallest, chunk
+        by chunk.
     backend : {"cpu", "reference"}
         Which kernels run; the bytes are the same. Not part of the codec's identity.
 
@@ -58,7 +62,9 @@ class Codec:
         """The codec's parts with its kernels loaded."""
         return Recipe(self.select, self.quantize, self.keys, kernels.load(self.backend))
 
-    def encode(self, grad: Any, *, name: str = "", step: int = 0) -> Frame:
+    def encode(
+        self, grad: Any, *, name: str = "", step: int = 0, tensors: Layout | None = None
+    ) -> Frame:
         """Encode a gradient.
 
         Parameters
@@ -71,6 +77,9 @@ class Codec:
             sample.
         step : int
             The training step, 0 to 2**64 - 1; goes into the frame.
+        tensors : sequence of (name, shape), optional
+            What `grad` is made of, in order, if it is a bucket of several tensors, flattened.
+            Shapes go into the frame, and keys of matrices are coded by their active columns.
 
         Returns
         -------
@@ -81,13 +90,15 @@ class Codec:
         ------
         LimitExceeded
             If the step does not fit 64 bits, or there are more than 32 dimensions.
+        Mismatch
+            If the tensors do not add up to the gradient.
         NonFiniteError
             If there is a NaN or an infinity.
         UnsupportedDtypeError
             If the elements are not float32.
         """
         gradient, recipe = arrays.gradient(grad), self.recipe()
-        origin = encoder.origin(name, gradient.shape, step)
+        origin = encoder.origin(recipe, name, gradient.shape, step, tensors)
         top = int(recipe.kernels.magnitude_max(arrays.read_only(gradient.flat.view(np.uint32))))
         encoder.check_finite(top, gradient.flat, name)
         return encoder.encode_dense(recipe, gradient.flat, top, origin)
@@ -117,8 +128,9 @@ class Codec:
         NonFiniteError, UnsupportedDtypeError
             As for `encode`.
         """
-        recipe, origin = self.recipe(), encoder.origin(name, (n,), step)
-        (n,) = origin.shape
+        recipe = self.recipe()
+        origin = encoder.origin(recipe, name, (n,), step)
+        n = index(n)
         positions, flat = arrays.pairs(keys, values, n)
         top = int(recipe.kernels.magnitude_max(arrays.read_only(flat.view(np.uint32))))
         encoder.check_finite(top, flat, name, keys=positions)

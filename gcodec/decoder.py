@@ -1,6 +1,7 @@
 """From a frame to numbers: parse, prove every key and value in scratch, and only then write."""
 
 from collections.abc import Sequence
+from math import prod
 from types import ModuleType
 from typing import Any, Final, NamedTuple
 
@@ -8,48 +9,55 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import arrays
-from .errors import Corrupt, LimitExceeded, Malformed
+from .encoder import name_hash
+from .errors import Corrupt, LimitExceeded, Mismatch
 from .format import frame as wire
-from .format.directory import planes
 from .kernels import load
-from .kernels.status import MESSAGES, OK
+from .packing import read_payload
 
 MAX_ELEMENTS: Final = 1 << 28
 """Largest dense output that is allocated on a frame's word alone: 1 GiB of float32."""
 
 
 class Content(NamedTuple):
-    """A frame's kept elements, proved: keys within each chunk, values, and how many per chunk."""
+    """Kept elements of some chunks, proved: keys within each chunk, values, their counts."""
 
     parsed: wire.Parsed
     keys: NDArray[np.uint32]
     values: NDArray[np.float32]
     counts: NDArray[np.int64]
+    first_chunk: int
+
+    def positions(self) -> NDArray[np.int64]:
+        """Flat positions of the keys."""
+        chunks = self.first_chunk + np.arange(self.counts.size, dtype=np.int64)
+        starts: NDArray[np.int64] = np.repeat(chunks << self.parsed.header.chunk_log2, self.counts)
+        return starts + self.keys
 
 
 def unpack(frame: Any, kernels: ModuleType) -> Content:
     """Everything a frame holds, checked in the order of spec section 9."""
-    parsed = wire.parse(arrays.as_bytes(frame), kernels.xxh64)
-    directory = parsed.directory
+    return unpack_chunks(_parse(frame, kernels), kernels, 0, None)
+
+
+def unpack_chunks(
+    parsed: wire.Parsed, kernels: ModuleType, first: int, stop: int | None
+) -> Content:
+    """What chunks `first` to `stop` hold, checked as by `unpack`; others are not looked at."""
+    directory, lengths = parsed.directory[first:stop], parsed.lengths[first:stop]
     checks = np.zeros(directory.size, np.uint32)
-    kernels.chunk_checks(arrays.read_only(parsed.payload.view(np.uint8)), directory, checks)
+    kernels.chunk_checks(arrays.read_only(parsed.payload.view(np.uint8)), directory, first, checks)
     wrong = checks != directory["check"]
     if wrong.any():
-        raise Corrupt(f"chunk {int(np.argmax(wrong))}: check does not match the payload")
-    stored = parsed.header.n_stored
-    keys, bits = np.empty(stored, np.uint32), np.empty(stored, np.uint32)
-    status, chunk = kernels.unpack(
-        directory,
-        planes(directory),
-        parsed.lengths,
-        parsed.levels.view(np.uint32),
-        parsed.payload,
-        keys,
-        bits,
-    )
-    if status != OK:
-        raise Malformed(f"chunk {chunk}: {MESSAGES[status]}")
-    return Content(parsed, keys, bits.view(np.float32), directory["nnz"].astype(np.int64))
+        raise Corrupt(f"chunk {first + int(np.argmax(wrong))}: check does not match the payload")
+    part = parsed._replace(directory=directory, lengths=lengths)
+    keys, bits = read_payload(part, first, kernels)
+    counts = directory["nnz"].astype(np.int64)
+    return Content(parsed, keys, bits.view(np.float32), counts, first)
+
+
+def _parse(frame: Any, kernels: ModuleType) -> wire.Parsed:
+    return wire.parse(arrays.as_bytes(frame), kernels.xxh64)
 
 
 def add(content: Content, flat: NDArray[np.float32], scale: float, kernels: ModuleType) -> None:
@@ -98,19 +106,20 @@ def decode(
            [0., 0.]], dtype=float32)
     """
     kernels = load(backend)
-    content = unpack(frame, kernels)
-    header, shapes = content.parsed.header, _shapes(content.parsed)
+    parsed = _parse(frame, kernels)
+    header, shapes = parsed.header, _shapes(parsed)
+    if out is not None:
+        flat = arrays.output(out, header.n_elements, shapes)
+    elif header.n_elements > max_elements:
+        raise LimitExceeded(
+            f"the frame has {header.n_elements} elements, max_elements is {max_elements}: "
+            "raise it, or pass out"
+        )
+    content = unpack_chunks(parsed, kernels, 0, None)
     if out is None:
-        if header.n_elements > max_elements:
-            raise LimitExceeded(
-                f"the frame has {header.n_elements} elements, max_elements is {max_elements}: "
-                "raise it, or pass out"
-            )
-        shape = shapes[0] if len(shapes) == 1 else (header.n_elements,)
-        out = np.zeros(shape, np.float32)
+        out = np.zeros(shapes[0] if len(shapes) == 1 else header.n_elements, np.float32)
         flat = out.reshape(-1)
     else:
-        flat = arrays.output(out, header.n_elements, shapes)
         flat.fill(0)
     kernels.scatter(content.keys, content.counts, header.chunk_log2, content.values, flat)
     return out
@@ -143,20 +152,76 @@ def accumulate(
         One of its eight subclasses; `out` is untouched.
     """
     kernels = load(backend)
-    content = unpack(frame, kernels)
-    flat = arrays.output(out, content.parsed.header.n_elements, _shapes(content.parsed))
-    add(content, flat, scale, kernels)
+    parsed = _parse(frame, kernels)
+    flat = arrays.output(out, parsed.header.n_elements, _shapes(parsed))
+    add(unpack_chunks(parsed, kernels, 0, None), flat, scale, kernels)
     return out
 
 
 def decode_sparse(
-    frame: Any, *, backend: str = "cpu"
+    frame: Any, *, start: int = 0, stop: int | None = None, backend: str = "cpu"
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Decode a frame into ascending flat positions (int64[nnz]) and values (float32[nnz])."""
-    content = unpack(frame, load(backend))
-    first = np.arange(content.counts.size, dtype=np.int64) << content.parsed.header.chunk_log2
-    keys: NDArray[np.int64] = np.repeat(first, content.counts) + content.keys.astype(np.int64)
-    return keys, content.values
+    """Decode a frame into ascending flat positions (int64[nnz]) and values (float32[nnz]).
+
+    With `start` and `stop`, only those in [start, stop), for the price of the chunks that overlap
+    it.
+    """
+    kernels = load(backend)
+    parsed = _parse(frame, kernels)
+    n, log2 = parsed.header.n_elements, parsed.header.chunk_log2
+    start, stop, _ = slice(start, stop).indices(n)
+    content = unpack_chunks(parsed, kernels, start >> log2, -(-max(start, stop) >> log2))
+    positions = content.positions()
+    inside = slice(*np.searchsorted(positions, (start, max(start, stop))))
+    return positions[inside], content.values[inside]
+
+
+def decode_tensor(
+    frame: Any,
+    tensor: str | int,
+    *,
+    max_elements: int = MAX_ELEMENTS,
+    backend: str = "cpu",
+) -> NDArray[np.float32]:
+    """Decode one tensor of a frame, for the price of the chunks that overlap it.
+
+    Parameters
+    ----------
+    frame : Frame or bytes-like
+    tensor : str or int
+        Its name, or its number in the tensor table.
+    max_elements : int
+        As for `decode`.
+
+    Returns
+    -------
+    float32 array
+        Of the tensor's shape.
+
+    Raises
+    ------
+    Mismatch
+        If there is no such tensor, or more than one of that name.
+    FrameError
+        As for `decode`.
+    """
+    kernels = load(backend)
+    tensors = _parse(frame, kernels).tensors
+    if isinstance(tensor, str):
+        wanted = name_hash(tensor, kernels)
+        found = [t for t in tensors if t.name_hash == wanted]
+    else:
+        found = list(tensors[tensor : tensor + 1]) if tensor >= 0 else []
+    if len(found) != 1:
+        raise Mismatch(f"{len(found)} of the frame's {len(tensors)} tensors are {tensor!r}")
+    size = prod(found[0].shape)
+    if size > max_elements:
+        raise LimitExceeded(f"the tensor has {size} elements, max_elements is {max_elements}")
+    first = found[0].start
+    keys, values = decode_sparse(frame, start=first, stop=first + size, backend=backend)
+    dense = np.zeros(size, np.float32)
+    dense[keys - first] = values
+    return dense.reshape(found[0].shape)
 
 
 def _shapes(parsed: wire.Parsed) -> Sequence[tuple[int, ...]]:

@@ -12,21 +12,21 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from . import packing
 from .arrays import read_only
-from .errors import LimitExceeded, NonFiniteError
+from .errors import LimitExceeded, Mismatch, NonFiniteError
 from .format import frame as wire
 from .format import ids
 from .format.directory import CHUNK, choose_chunk_log2, chunk_lengths, planes
 from .format.frame import Frame
 from .format.header import Header
 from .format.sections import Tensor
-from .quantize.contract import Quantizer
+from .quantize.contract import Grid, Quantizer
 from .select.contract import Decision, Selector, Statistics
 from .statistics import DenseStatistics, PairStatistics
 
 INFINITY: Final = 0x7F80_0000
 SIGN: Final = np.uint32(0x8000_0000)
-KEY_PACKINGS: Final = ("auto", "rice", "coo")
 
 
 class Recipe(NamedTuple):
@@ -38,30 +38,55 @@ class Recipe(NamedTuple):
     kernels: ModuleType
 
 
+Layout = Sequence[tuple[str, Sequence[int]]]
+"""Names and shapes of the tensors that a flat bucket is made of, in order."""
+
+
 class Origin(NamedTuple):
     """What a frame says about where it comes from."""
 
-    name: str
-    shape: tuple[int, ...]
+    tensors: tuple[Tensor, ...]
     step: int
+    contributions: int = 1
 
 
-def origin(name: str, shape: tuple[int, ...], step: int) -> Origin:
-    """Check the step and the shape.
+def name_hash(name: str, kernels: ModuleType) -> int:
+    """What stands for a tensor's name in a frame: XXH64 of its UTF-8 bytes."""
+    utf8 = name.encode("utf-8", "surrogatepass")
+    return int(kernels.xxh64(read_only(np.frombuffer(utf8, np.uint8)), 0))
+
+
+def origin(
+    recipe: Recipe, name: str, shape: tuple[int, ...], step: int, tensors: Layout | None = None
+) -> Origin:
+    """Check the step and the shapes.
 
     Raises
     ------
     LimitExceeded
-        If the step does not fit 64 bits, or there are more than 32 dimensions or 2**48 elements.
+        If the step does not fit 64 bits, or there are more than 65,536 tensors, 32 dimensions or
+        2**48 elements.
+    Mismatch
+        If the tensors do not add up to `shape`.
     """
-    step, shape = index(step), tuple(map(index, shape))
+    step = index(step)
     if not 0 <= step < 1 << 64:
         raise LimitExceeded(f"step {step} is outside 0..2^64-1")
-    if min(shape, default=0) < 0 or prod(filter(None, shape)) > ids.MAX_ELEMENTS:
-        raise LimitExceeded(f"shape {shape}: a length is 0 to 2^48 elements")
-    if len(shape) > ids.MAX_DIMENSIONS:
-        raise LimitExceeded(f"shape {shape}: more than 32 dimensions")
-    return Origin(name, shape, step)
+    parts = ((name, shape),) if tensors is None else tensors
+    if not 1 <= len(parts) <= ids.MAX_TENSORS:
+        raise LimitExceeded(f"{len(parts)} tensors: a frame has 1 to {ids.MAX_TENSORS}")
+    table, start = [], 0
+    for part, lengths in parts:
+        lengths = tuple(map(index, lengths))
+        if min(lengths, default=0) < 0 or prod(filter(None, lengths)) > ids.MAX_ELEMENTS:
+            raise LimitExceeded(f"shape {lengths} of {part!r}: a length is 0 to 2^48 elements")
+        if len(lengths) > ids.MAX_DIMENSIONS:
+            raise LimitExceeded(f"shape {lengths} of {part!r}: more than 32 dimensions")
+        table.append(Tensor(name_hash(part, recipe.kernels), start, lengths))
+        start += prod(lengths)
+    if start != prod(map(index, shape)):
+        raise Mismatch(f"the tensors hold {start} elements, the gradient {prod(shape)}")
+    return Origin(tuple(table), step)
 
 
 class Kept(NamedTuple):
@@ -74,11 +99,10 @@ class Kept(NamedTuple):
 
 
 class Coded(NamedTuple):
-    """Values as they travel: indices into `levels`, or bit patterns where there are no levels."""
+    """Codes of the kept values on a quantiser's grid; none where values travel as they are."""
 
-    symbols: NDArray[np.uint32]
-    levels: NDArray[np.float32]
-    bound: float
+    codes: NDArray[np.uint32]
+    grid: Grid | None
 
 
 def check_finite(
@@ -115,7 +139,7 @@ def encode_dense(
     decoded frame.
     """
     bits = read_only(flat.view(np.uint32))
-    statistics = DenseStatistics(bits, _stream(recipe, origin), recipe.kernels)
+    statistics = DenseStatistics(bits, _stream(origin), recipe.kernels)
     decision = recipe.select.decide(statistics)
     chunk_log2 = choose_chunk_log2(flat.size, recipe.select.density(flat.size))
     kept = Kept(
@@ -145,7 +169,7 @@ def encode_pairs(
     """Encode n elements, zero but at ascending `keys`: the same bytes as `encode_dense`."""
     stored = values != 0
     keys, bits = keys[stored], read_only(values[stored].view(np.uint32))
-    statistics: Statistics = PairStatistics(keys, bits, n, _stream(recipe, origin), recipe.kernels)
+    statistics: Statistics = PairStatistics(keys, bits, n, _stream(origin), recipe.kernels)
     decision = recipe.select.decide(statistics)
     taken, kept_bits = np.empty((2, decision.kept), np.uint32)
     recipe.kernels.gather(
@@ -163,66 +187,25 @@ def encode_pairs(
     return _write(recipe, kept, _quantize(recipe, kept_bits, decision, top), origin, n)
 
 
-def _stream(recipe: Recipe, origin: Origin) -> int:
-    return (
-        _name_hash(recipe, origin.name) + origin.step * 0xD1342543DE82EF95
-    ) & 0xFFFF_FFFF_FFFF_FFFF
-
-
-def _name_hash(recipe: Recipe, name: str) -> int:
-    return int(
-        recipe.kernels.xxh64(
-            read_only(np.frombuffer(name.encode("utf-8", "surrogatepass"), np.uint8)), 0
-        )
-    )
+def _stream(origin: Origin) -> int:
+    """Tells tensors and steps apart where a selector draws a sample."""
+    first = origin.tensors[0].name_hash
+    return (first + origin.step * 0xD1342543DE82EF95) & 0xFFFF_FFFF_FFFF_FFFF
 
 
 def _quantize(recipe: Recipe, bits: NDArray[np.uint32], decision: Decision, top: int) -> Coded:
-    """Codes of the kept values, renumbered: frequent levels first, in level order on ties."""
     low = max(decision.threshold + (decision.ties == 0), 1)
     grid = recipe.quantize.grid(low, max(low, top))
-    if grid is None:
-        return Coded(bits, np.empty(0, np.float32), 0.0)
-    codes = np.empty(bits.size, np.uint32)
-    histogram = np.zeros(grid.levels.size, np.int64)
-    recipe.kernels.quantize(bits, grid.boundaries, codes, histogram)
-    order = np.argsort(-histogram, kind="stable")
-    rank = np.empty(order.size, np.uint32)
-    rank[order] = np.arange(order.size, dtype=np.uint32)
-    used = np.count_nonzero(histogram)
-    return Coded(rank[codes], grid.levels[order[:used]], grid.bound)
+    codes = np.empty(bits.size if grid else 0, np.uint32)
+    if grid:
+        recipe.kernels.quantize(bits, grid.boundaries, codes)
+    return Coded(codes, grid)
 
 
 def _decoded_bits(coded: Coded, bits: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    if not coded.levels.size:
+    if coded.grid is None:
         return bits
-    return coded.levels.view(np.uint32)[coded.symbols] | (bits & SIGN)
-
-
-def _measure(
-    recipe: Recipe, kept: Kept, coded: Coded, lengths: NDArray[np.int64]
-) -> NDArray[np.void]:
-    """Directory with every chunk's packing chosen: for "auto" the smaller one, Rice on ties."""
-    directory = np.zeros(lengths.size, CHUNK)
-    directory["nnz"] = kept.counts
-    parameters, high = np.zeros((2, lengths.size), np.int64)
-    fit = recipe.kernels.rice_fit_gaps
-    fit(kept.keys, kept.counts, ids.MAX_KEY_RICE, parameters, high)
-    width = kept.chunk_log2
-    coo = np.full(lengths.size, recipe.keys == "coo")
-    if recipe.keys == "auto":
-        rice_words = (kept.counts * parameters + 63 >> 6) + (high + 63 >> 6)
-        coo = (kept.counts * width + 63 >> 6) < rice_words
-    directory["key_codec"] = np.where(coo, ids.KeyCodec.COO, ids.KeyCodec.RICE)
-    directory["key_param"] = np.where(coo & (kept.counts > 0), width, parameters)
-    directory["key_hi_bits"] = np.where(coo, 0, high)
-    directory["val_codec"] = ids.ValueCodec.RAW
-    if coded.levels.size:
-        recipe.kernels.rice_fit(coded.symbols, kept.counts, ids.MAX_VALUE_RICE, parameters, high)
-        directory["val_codec"] = ids.ValueCodec.RICE
-        directory["val_param"] = parameters
-        directory["val_hi_bits"] = high
-    return directory
+    return coded.grid.levels.view(np.uint32)[coded.codes] | (bits & SIGN)
 
 
 def _write(recipe: Recipe, kept: Kept, coded: Coded, origin: Origin, n: int) -> Frame:
@@ -231,17 +214,27 @@ def _write(recipe: Recipe, kept: Kept, coded: Coded, origin: Origin, n: int) -> 
         n_elements=n,
         n_stored=kept.keys.size,
         chunk_log2=kept.chunk_log2,
-        bound_kind=ids.BoundKind.RELATIVE if coded.bound else ids.BoundKind.EXACT,
-        bound=coded.bound,
+        bound_kind=ids.BoundKind.RELATIVE if coded.grid else ids.BoundKind.EXACT,
+        bound=coded.grid.bound if coded.grid else 0.0,
         step=origin.step,
+        contributions=origin.contributions,
     )
-    tensors: Sequence[Tensor] = (Tensor(_name_hash(recipe, origin.name), 0, origin.shape),)
-    directory = _measure(recipe, kept, coded, chunk_lengths(n, kept.chunk_log2))
-    work = wire.draft(header, tensors, coded.levels, directory)
-    kernels.pack(
-        work.directory, planes(work.directory), kept.keys, coded.symbols, kept.bits, work.payload
-    )
+    lengths = chunk_lengths(n, kept.chunk_log2)
+    directory = np.zeros(lengths.size, CHUNK)
+    directory["nnz"] = kept.counts
+    if coded.grid is None:
+        values = packing.keep_values(directory, kept.bits)
+    else:
+        levels = coded.grid.levels
+        values = packing.choose_values(directory, kept.bits, coded.codes, levels, kernels)
+    keys = packing.choose_keys(directory, kept.keys, lengths, origin.tensors, recipe.keys, kernels)
+    tables = wire.Tables(values.levels, keys.codes, values.code)
+    work = wire.draft(header, origin.tensors, tables, directory, keys.rests)
+    table = planes(work.directory)
+    packing.write_keys(work.directory, table, kept.keys, keys, work.payload, kernels)
+    packing.write_values(work.directory, table, kept.bits, values, work.payload, kernels)
     checks = np.zeros(directory.size, np.uint32)
-    kernels.chunk_checks(read_only(work.payload.view(np.uint8)), read_only(work.directory), checks)
+    payload = read_only(work.payload.view(np.uint8))
+    kernels.chunk_checks(payload, read_only(work.directory), 0, checks)
     work.directory["check"] = checks
     return wire.seal(work, kernels.xxh64)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from . import arrays, encoder
 from .codec import Codec
+from .encoder import Layout
 from .errors import StateError
 from .format.frame import Frame
 
@@ -48,7 +49,9 @@ class ErrorFeedback:
         self._spare: dict[str, NDArray[np.float32]] = {}
         self._pending: set[str] = set()
 
-    def encode(self, name: str, grad: Any, *, step: int = 0) -> Frame:
+    def encode(
+        self, name: str, grad: Any, *, step: int = 0, tensors: Layout | None = None
+    ) -> Frame:
         """Encode gradient + residual; `commit(name)` or `rollback(name)` must follow.
 
         Parameters
@@ -57,6 +60,8 @@ class ErrorFeedback:
             The tensor's name; its shape must not change while there is a residual.
         grad : float32 array
         step : int
+        tensors : sequence of (name, shape), optional
+            As for `Codec.encode`.
 
         Raises
         ------
@@ -70,7 +75,7 @@ class ErrorFeedback:
         if name in self._pending:
             raise StateError(f"the last message of {name!r} is open: commit or rollback it first")
         gradient, recipe = arrays.gradient(grad), self.codec.recipe()
-        origin = encoder.origin(name, gradient.shape, step)
+        origin = encoder.origin(recipe, name, gradient.shape, step, tensors)
         residual = self._residuals.get(name)
         if residual is None:
             residual = np.zeros(gradient.shape, np.float32)
@@ -102,7 +107,7 @@ class ErrorFeedback:
         self._close(name)
 
     def residual(self, name: str) -> NDArray[np.float32]:
-        """The committed residual of `name`, read-only; it changes with the next commit."""
+        """The committed residual of `name`: a read-only view, good until the next `encode`."""
         if name not in self._residuals:
             raise StateError(f"no residual of {name!r}; there are {sorted(self._residuals)}")
         return arrays.read_only(self._residuals[name])

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from .decoder import unpack
 from .format import ids
-from .format.directory import KEY_LOW, PAD, SIGN, plane_words
+from .format.directory import KEY_HIGH, KEY_INDEX, KEY_LOW, SIGN, planes
 from .kernels import load
 
 
@@ -101,7 +101,7 @@ def inspect(frame: Any, *, backend: str = "cpu") -> Inspection:
     ):
         fields[name] = registry(fields[name]).name.lower()
     fields["magic"] = fields["magic"].hex()
-    words = plane_words(parsed.directory).sum(axis=0)
+    words = np.diff(planes(parsed.directory), axis=1).sum(axis=0)
     per_kept = 64 / kept if kept else 0.0
     size = parsed.header.frame_len
     return Inspection(
@@ -112,10 +112,10 @@ def inspect(frame: Any, *, backend: str = "cpu") -> Inspection:
         section_bytes=parsed.section_bytes,
         key_codecs=_chunks_by_codec(parsed.directory, "key_codec", ids.KeyCodec),
         value_codecs=_chunks_by_codec(parsed.directory, "val_codec", ids.ValueCodec),
-        levels=parsed.levels.size,
-        bits_per_key=float(words[KEY_LOW:SIGN].sum() * per_kept),
+        levels=parsed.tables.levels.size,
+        bits_per_key=float(words[[KEY_INDEX, KEY_HIGH, KEY_LOW]].sum() * per_kept),
         key_entropy=_position_entropy(kept, n),
-        bits_per_value=float(words[SIGN:PAD].sum() * per_kept),
+        bits_per_value=float(words[SIGN:KEY_LOW].sum() * per_kept),
         value_entropy=_entropy(content.values),
         bytes_per_kept=size / kept if kept else 0.0,
         ratio_to_dense=4 * n / size,

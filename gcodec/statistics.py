@@ -9,6 +9,7 @@ from .arrays import read_only
 
 MAGNITUDE = np.uint32(0x7FFF_FFFF)
 HISTOGRAM_BINS = 2048
+SAMPLES = 1 << 14
 
 
 class DenseStatistics:
@@ -22,9 +23,25 @@ class DenseStatistics:
         return int(self._kernels.count_above(self._bits, threshold))
 
     def kth(self, k: int) -> tuple[int, int]:
-        threshold, above = self._kernels.kth_magnitude(
-            self._bits, k, np.empty(HISTOGRAM_BINS, np.int64)
-        )
+        """Exact: among candidates above a sampled bound if there are enough, else among all."""
+        stride = max(self.n // SAMPLES, 1)
+        sampled = np.sort(self._bits[::stride] & MAGNITUDE)
+        rank = int(k / stride * 1.25) + 16
+        if stride > 1 and rank < sampled.size // 8:
+            room = 2 * rank * stride
+            candidates, keys = np.empty((2, room), np.uint32)
+            below = int(sampled[sampled.size - rank]) - 1
+            count = np.zeros(1, np.int64)
+            found = 0
+            if below >= 0:
+                found = int(self._kernels.gather(self._bits, below, 0, 62, keys, candidates, count))
+            if k <= found <= room:
+                return self._kth_of(read_only(candidates[:found]), k)
+        return self._kth_of(self._bits, k)
+
+    def _kth_of(self, bits: NDArray[np.uint32], k: int) -> tuple[int, int]:
+        scratch = np.empty(HISTOGRAM_BINS, np.int64)
+        threshold, above = self._kernels.kth_magnitude(bits, k, scratch)
         return int(threshold), int(above)
 
     def sample(self, positions: NDArray[np.int64]) -> NDArray[np.uint32]:

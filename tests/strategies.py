@@ -14,7 +14,7 @@ import gcodec
 FLOAT_MAX = float(np.finfo(np.float32).max)
 SMALLEST = float(np.ldexp(np.float64(1), -149))
 BACKENDS = ("cpu", "reference")
-KEYS = ("auto", "rice", "coo")
+KEYS = ("auto", "bitmap", "blocks", "columns", "coo", "delta", "rice")
 QUANTIZERS = (gcodec.Raw(), *(gcodec.ReciprocalLog(per_octave) for per_octave in (1, 2, 4, 8, 16)))
 SELECTORS = ("topk-ratio", "topk-k", "threshold", "quantile")
 
@@ -177,3 +177,37 @@ def outside_bound(sent, decoded, bound):
 def same_bits(a, b):
     """Equality of shape, dtype and every bit, so that -0.0 differs from 0.0."""
     return a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes()
+
+
+def check_frame(codec, dense, frame, shape=None):
+    """Everything that a frame of flat `dense` promises, by oracles of our own."""
+    said = gcodec.inspect(frame)
+    keys, values = gcodec.decode_sparse(frame)
+    decoded = gcodec.decode(frame)
+
+    assert (keys.dtype, values.dtype) == (np.int64, np.float32)
+    assert (np.diff(keys) > 0).all()
+    assert keys.size == values.size == said.header["n_stored"]
+    expected = expected_keys(codec.select, dense)
+    if expected is not None:
+        assert keys.tolist() == expected.tolist()
+    sent = dense[keys]
+    assert (sent != 0).all(), "a zero was sent"
+    if keys.size < np.count_nonzero(dense):
+        rest = np.delete(np.abs(dense), keys)
+        assert rest.max(initial=0) <= np.abs(sent).min(initial=np.inf), "a larger one stayed behind"
+
+    assert not outside_bound(sent, values, said.header["bound"])
+    assert (np.signbit(values) == np.signbit(sent)).all()
+    assert (values != 0).all()
+    if codec.quantize == gcodec.Raw():
+        assert said.header["bound_kind"] == "exact"
+        assert same_bits(values, sent)
+    elif keys.size:
+        assert said.header["bound_kind"] == "relative"
+        assert (np.abs(sent.astype(np.float64)) <= 2 * np.abs(values.astype(np.float64))).all()
+        assert (np.abs(values.astype(np.float64)) <= 2 * np.abs(sent.astype(np.float64))).all()
+
+    rebuilt = np.zeros(dense.size, np.float32)
+    rebuilt[keys] = values
+    assert same_bits(decoded, rebuilt if shape is None else rebuilt.reshape(shape))

@@ -15,14 +15,17 @@ LAYERS = (
     ("errors",),
     ("format",),
     ("kernels",),
-    ("select", "quantize", "sketch"),
-    ("arrays", "statistics", "encoder", "decoder", "codec", "feedback", "recipes", "inspection"),
+    ("packing", "select", "quantize", "sketch"),
+    (
+        "arrays", "statistics", "encoder", "decoder", "codec", "feedback", "recipes", "inspection",
+        "merging", "verification",
+    ),
     ("collectives", "fusion"),
     ("mpi", "integrations"),
     ("cli", "__main__"),
-)
+)  # fmt: skip
 RANK = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}
-SEPARATE = {"select", "quantize", "sketch", "errors", "format", "kernels"}
+SEPARATE = {"packing", "select", "quantize", "sketch", "errors", "format", "kernels"}
 """Parts that may not import a sibling of their own layer either."""
 
 
@@ -157,18 +160,30 @@ def test_format_imports_little(file):
     assert {name.split(".")[0] for name, _ in imports(file)} <= allowed
 
 
-@each_file(lambda parts: parts[0] == "kernels" and parts[1:] not in ((), ("status",)))
+@each_file(lambda parts: parts[0] == "kernels" and parts[1:] not in ((), ("jobs",)))
 def test_kernels_of_one_backend_import_none_of_another(file):
     parts = module_name(file)[0]
     for part, whole, line in inside(file):
         if part == "kernels" and len(whole) > 1:
-            assert whole[1] in (parts[1], "status"), f"line {line}"
+            assert whole[1] in (parts[1], "jobs"), f"line {line}"
         elif part == "format":
-            assert whole[1] in ("ids", "directory"), (
-                f"line {line}: kernels know ids and layout only"
+            assert whole[1] == "ids" or (whole[1] == "directory" and whole[2].isupper()), (
+                f"line {line}: kernels know ids and constants of the layout only"
             )
         else:
             assert part == "kernels", f"line {line}"
+
+
+@each_file(lambda parts: parts == ("kernels", "jobs"))
+def test_job_tables_import_nothing_of_gcodec(file):
+    assert not list(inside(file))
+
+
+@each_file(lambda parts: parts[0] in ("packing", "select", "quantize"))
+def test_rooms_take_kernels_as_an_argument(file):
+    """Which backend runs is the caller's choice; the columns of job tables are no kernels."""
+    for part, whole, line in inside(file):
+        assert part != "kernels" or whole[1] == "jobs", f"line {line}"
 
 
 @each_file()

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from strategies import make_gradient
+from strategies import KEYS, make_gradient
 
 import gcodec
 from gcodec.recipes import RECIPES
@@ -97,10 +97,17 @@ def test_backend_is_not_identity():
         gcodec.get_codec("topk", backend="abacus")
 
 
-@pytest.mark.parametrize("keys", ["", "RICE", "bitmap", None])
+@pytest.mark.parametrize("keys", ["", "RICE", "all", "huffman", None])
 def test_unknown_packings(keys):
     with pytest.raises(ValueError, match="auto"):
         gcodec.Codec(keys=keys)
+
+
+@pytest.mark.parametrize("keys", KEYS)
+def test_every_packing_has_a_name(keys):
+    assert gcodec.get_codec(f"topk:keys={keys}") == gcodec.Codec(keys=keys)
+    with pytest.raises(ValueError, match=rf"\b{keys}\b"):
+        gcodec.Codec(keys="zip")
 
 
 def test_codecs_are_frozen():

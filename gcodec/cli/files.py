@@ -15,15 +15,20 @@ class FileError(Exception):
     """A file that cannot be read or written as asked."""
 
 
+def read_array(path: Path) -> Any:
+    """A `.npy`, or what `numpy.load` gives for a `.npz`."""
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise FileError(f"cannot read {path} as .npy or .npz: {error}") from error
+
+
 def encode_file(path: Path, codec: Codec, *, name: str, step: int) -> Frame:
     """Encode a `.npy`, or a `.npz` of `keys`, `values` and, if it has one, `n` or `dimension`.
 
     Without a length in the file, the dense length is one past the largest key.
     """
-    try:
-        loaded = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise FileError(f"cannot read {path} as .npy or .npz: {error}") from error
+    loaded = read_array(path)
     if isinstance(loaded, np.ndarray):
         return codec.encode(loaded, name=name, step=step)
     with loaded:

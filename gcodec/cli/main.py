@@ -1,8 +1,8 @@
-"""`gcodec encode | decode | inspect | demo`.
+"""`gcodec encode | decode | inspect | verify | demo`.
 
-Exit codes: 0 fine, 2 a file is not a sound frame, 3 a frame of an unknown version or feature, 64
-wrong arguments or files, 65 data that cannot be encoded or a run that failed, 69 a package that is
-missing.
+Exit codes: 0 fine, 1 a bound is not met, 2 a file is not a sound frame, 3 a frame of an unknown
+version or feature, 64 wrong arguments or files, 65 data that cannot be encoded or a run that
+failed, 69 a package that is missing.
 """
 
 import argparse
@@ -22,7 +22,8 @@ from ..errors import (
     UnsupportedVersion,
 )
 
-EXIT_CORRUPT, EXIT_VERSION, EXIT_USAGE, EXIT_DATA, EXIT_UNAVAILABLE = 2, 3, 64, 65, 69
+EXIT_DIFFERS, EXIT_CORRUPT, EXIT_VERSION = 1, 2, 3
+EXIT_USAGE, EXIT_DATA, EXIT_UNAVAILABLE = 64, 65, 69
 
 
 class Parser(argparse.ArgumentParser):
@@ -41,6 +42,7 @@ def build_parser() -> Parser:
     _add_encode(commands)
     _add_decode(commands)
     _add_inspect(commands)
+    _add_verify(commands)
     add_demo(commands)
     return parser
 
@@ -102,6 +104,19 @@ def _add_inspect(commands: "argparse._SubParsersAction[Parser]") -> None:
     parser.set_defaults(run=_inspect)
 
 
+def _add_verify(commands: "argparse._SubParsersAction[Parser]") -> None:
+    parser = _add(
+        commands,
+        "verify",
+        "Check frames whole; with --against, their error and whether they meet their bound.",
+        "gcodec verify grad.gc --against grad.npy",
+    )
+    parser.add_argument("input", type=Path, nargs="+", help="frames")
+    parser.add_argument("--against", type=Path, help=".npy they were made from")
+    parser.add_argument("--json", action="store_true", help="print JSON, a line for each frame")
+    parser.set_defaults(run=_verify)
+
+
 def _encode(arguments: argparse.Namespace) -> int:
     from ..recipes import get_codec
     from . import files
@@ -134,6 +149,23 @@ def _inspect(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _verify(arguments: argparse.Namespace) -> int:
+    from ..verification import verify
+    from . import files
+
+    against = None if arguments.against is None else files.read_array(arguments.against)
+    code = 0
+    for path in arguments.input:
+        try:
+            found = verify(files.read_bytes(path), against)
+        except FrameError as error:
+            raise type(error)(f"{path}: {error}") from error
+        told = json.dumps(found.to_dict()) if arguments.json else str(found).replace("\n", ", ")
+        print(told if arguments.json else f"{path}: {told}")
+        code = EXIT_DIFFERS if found.bound_met is False else code
+    return code
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line; returns the exit code, and prints one line to stderr if it is not 0."""
     from .files import FileError
@@ -144,9 +176,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (UnsupportedVersion, UnsupportedFeature) as error:
         code, text = EXIT_VERSION, str(error)
     except FrameError as error:
-        reading = arguments.run in (_decode, _inspect)
+        reading = arguments.run in (_decode, _inspect, _verify)
         code, text = EXIT_CORRUPT if reading else EXIT_DATA, f"{type(error).__name__}: {error}"
-        if reading:
+        if reading and isinstance(arguments.input, Path):
             text = f"{arguments.input}: {text}"
     except (FileError, UnknownRecipeError) as error:
         code, text = EXIT_USAGE, str(error)

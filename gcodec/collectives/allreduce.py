@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from .. import arrays, decoder
 from ..codec import Codec
+from ..encoder import Layout
 from ..errors import Mismatch
 from ..feedback import ErrorFeedback
 from ..format.frame import Frame
@@ -66,7 +67,13 @@ class Allreduce:
         self._sequence = 0
 
     def __call__(
-        self, name: str, grad: Any, *, step: int = 0, out: NDArray[np.float32] | None = None
+        self,
+        name: str,
+        grad: Any,
+        *,
+        step: int = 0,
+        tensors: Layout | None = None,
+        out: NDArray[np.float32] | None = None,
     ) -> NDArray[np.float32]:
         """The mean (or sum) of `grad` over all ranks.
 
@@ -78,6 +85,8 @@ class Allreduce:
             Of the same shape on all ranks.
         step : int
             The training step, the same on all ranks.
+        tensors : sequence of (name, shape), optional
+            As for `Codec.encode`; the same on all ranks.
         out : float32 array, optional
             Where to put the result: C-contiguous, writable, of as many elements as `grad`, not
             sharing memory with it.
@@ -100,7 +109,7 @@ class Allreduce:
             result = np.empty(shape, np.float32) if out is None else out
             flat = arrays.output(result, int(np.prod(shape)), [shape])
             encode = self.codec.encode if self.feedback is None else self._encode_with_feedback
-            frame = encode(grad, name=name, step=step)
+            frame = encode(grad, name=name, step=step, tensors=tensors)
         except (
             Exception
         ) as error:  # whatever it is, the others must hear of it, or they wait for ever
@@ -108,7 +117,7 @@ class Allreduce:
         self.codec_seconds += perf_counter() - started
         opened = self.feedback is not None and failure is None
         try:
-            frames = self._exchange(name, shape, step, frame, failure)
+            frames = self._exchange(name, (shape, tensors), step, frame, failure)
             started = perf_counter()
             contents = [decoder.unpack(received, self._kernels) for received in frames]
             for rank, content in enumerate(contents):
@@ -128,19 +137,24 @@ class Allreduce:
         self.codec_seconds += perf_counter() - started
         return result
 
-    def _encode_with_feedback(self, grad: Any, *, name: str, step: int) -> Frame:
+    def _encode_with_feedback(
+        self, grad: Any, *, name: str, step: int, tensors: Layout | None
+    ) -> Frame:
         assert self.feedback is not None
-        return self.feedback.encode(name, grad, step=step)
+        return self.feedback.encode(name, grad, step=step, tensors=tensors)
 
     def _exchange(
-        self, name: str, shape: tuple[int, ...], step: int, frame: Frame, failure: Exception | None
+        self, name: str, layout: Any, step: int, frame: Frame, failure: Exception | None
     ) -> list[NDArray[np.uint8]]:
         """All ranks' frames in rank order, once all agree."""
         mine = np.zeros(1, DESCRIPTOR)
         mine["magic"], mine["version"], mine["sequence"] = MAGIC, VERSION, self._sequence
         mine["status"] = READY if failure is None else failure_status(failure)
         mine["codec"], mine["name"] = self._hash(f"{self.op} {self.codec!r}"), self._hash(name)
-        mine["shape"], mine["elements"] = self._hash(repr(shape)), np.prod(shape, dtype=np.uint64)
+        mine["shape"], mine["elements"] = (
+            self._hash(repr(layout)),
+            np.prod(layout[0], dtype=np.uint64),
+        )
         mine["step"], mine["bytes"] = step % (1 << 64), frame.size
         self._sequence += 1
         everyone = self._communicator.allgather(mine.view(np.uint8)).view(DESCRIPTOR).reshape(-1)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from ..errors import Corrupt, Malformed
 from . import ids
+from .codes import pack_lengths, read_key_codes, read_value_code
 from .directory import CHUNK, check_directory, chunk_lengths, place_chunks
 from .header import HEADER_SIZE, LOW_32, Hash, Header, read_header, read_prefix
 from .sections import (
@@ -53,6 +54,14 @@ class Frame(np.ndarray[Any, Any]):
     __str__ = __repr__
 
 
+class Tables(NamedTuple):
+    """What chunks refer to: the codebook, and code lengths of gap classes and of level indices."""
+
+    levels: NDArray[np.float32]
+    key_codes: NDArray[np.uint8]
+    value_code: NDArray[np.uint8]
+
+
 class Draft(NamedTuple):
     """A frame being written: all of it, and views of the two parts that kernels fill."""
 
@@ -68,7 +77,7 @@ class Parsed(NamedTuple):
 
     header: Header
     tensors: tuple[Tensor, ...]
-    levels: NDArray[np.float32]
+    tables: Tables
     directory: NDArray[np.void]
     lengths: NDArray[np.int64]
     payload: NDArray[np.uint64]
@@ -78,19 +87,26 @@ class Parsed(NamedTuple):
 def draft(
     header: Header,
     tensors: Sequence[Tensor],
-    levels: NDArray[np.float32],
+    tables: Tables,
     directory: NDArray[np.void],
+    rests: NDArray[np.int64],
 ) -> Draft:
-    """Allocate the frame for a directory of known sizes; write all but payload and checks."""
-    payload_len = place_chunks(directory)
+    """Allocate the frame for a directory of known sizes; write all but payload and checks.
+
+    `rests` are the bits of each chunk's gaps below their leading ones, 0 for other key codecs.
+    """
+    payload_len = place_chunks(directory, rests)
     table, dims = build_tensors(tensors)
-    parts: list[tuple[ids.Section, NDArray[Any]]] = [(ids.Section.TENSORS, table)]
-    if dims.size:
-        parts.append((ids.Section.DIMS, dims))
-    if levels.size:
-        parts.append((ids.Section.CODEBOOK, levels))
-    parts.append((ids.Section.CHUNKDIR, directory))
-    lengths = [(kind, part.size, part.nbytes) for kind, part in parts]
+    parts: list[tuple[ids.Section, int, NDArray[Any]]] = [
+        (ids.Section.TENSORS, table.size, table),
+        (ids.Section.DIMS, dims.size, dims),
+        (ids.Section.CODEBOOK, tables.levels.size, tables.levels),
+        (ids.Section.CHUNKDIR, directory.size, directory),
+        (ids.Section.KEYCODES, len(tables.key_codes), pack_lengths(tables.key_codes)),
+        (ids.Section.VALUECODE, tables.value_code.size, pack_lengths(tables.value_code)),
+    ]
+    parts = [part for part in parts if part[1] or part[0] == ids.Section.CHUNKDIR]
+    lengths = [(kind, count, part.nbytes) for kind, count, part in parts]
     lengths.append((ids.Section.PAYLOAD, payload_len // 16, payload_len))
     sections = place(lengths, HEADER_SIZE)
     spans = {
@@ -100,7 +116,7 @@ def draft(
     frame_len = align(spans[ids.Section.PAYLOAD].stop)
     frame = np.zeros(frame_len, np.uint8)
     frame[HEADER_SIZE : HEADER_SIZE + sections.nbytes] = sections.view(np.uint8)
-    for kind, part in parts:
+    for kind, _, part in parts:
         frame[spans[kind]] = part.view(np.uint8).reshape(-1)
     header = header._replace(
         frame_len=frame_len,
@@ -159,15 +175,26 @@ def parse(buffer: NDArray[np.uint8], xxh64: Hash) -> Parsed:
     if header.layout_key != _layout_key(private, slices, xxh64):
         raise Malformed("layout_key at byte 104 is not the hash of the tensor table")
     levels = read_codebook(private, spans)
+    tables = Tables(
+        levels, read_key_codes(private, spans), read_value_code(private, spans, levels.size)
+    )
     directory = private[slices[ids.Section.CHUNKDIR]].view(CHUNK)
     if directory.size != header.n_chunks:
         raise Malformed(f"CHUNKDIR has {directory.size} entries, the header says {header.n_chunks}")
     lengths = chunk_lengths(header.n_elements, header.chunk_log2)
-    check_directory(directory, lengths, header, levels.size, payload.length)
+    check_directory(
+        directory,
+        lengths,
+        header,
+        payload.length,
+        levels.size,
+        len(tables.key_codes),
+        tables.value_code.size > 0,
+    )
     return Parsed(
         header,
         tensors,
-        levels,
+        tables,
         directory,
         lengths,
         frame[slices[ids.Section.PAYLOAD]].view(np.uint64),

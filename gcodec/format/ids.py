@@ -17,6 +17,8 @@ MAX_TENSORS: Final = 1 << 16
 MAX_SECTIONS: Final = 64
 MAX_DIMENSIONS: Final = 32
 MAX_LEVELS: Final = 1 << 16
+MAX_KEY_CODES: Final = 256
+MAX_CODED_LEVELS: Final = 1 << 12
 MAX_PAYLOAD: Final = 1 << 36
 MIN_CHUNK_LOG2: Final = 6
 MAX_CHUNK_LOG2: Final = 24
@@ -63,16 +65,33 @@ class Section(IntEnum):
     SKETCH = 4
     CHUNKDIR = 5
     PAYLOAD = 6
+    KEYCODES = 7
+    VALUECODE = 8
 
 
 FIRST_ANCILLARY_SECTION: Final = 0x8000
 
 
 class KeyCodec(IntEnum):
+    ALL = 1
+    BITMAP = 2
     COO = 3
     RICE = 4
+    DELTA = 5
+    BLOCKS = 7
+    COLUMNS = 8
 
 
 class ValueCodec(IntEnum):
     RAW = 1
+    FIXED = 2
     RICE = 3
+    SIGN = 4
+    HUFFMAN = 5
+    SIGNED_FIXED = 18
+    SIGNED_RICE = 19
+    SIGNED_HUFFMAN = 21
+
+
+HAS_SIGNS: Final = (ValueCodec.FIXED, ValueCodec.RICE, ValueCodec.SIGN, ValueCodec.HUFFMAN)
+"""Value codecs whose levels are magnitudes, with a plane of signs beside them."""

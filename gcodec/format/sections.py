@@ -26,6 +26,7 @@ _ELEMENT_BYTES: Final = {
     ids.Section.CODEBOOK: 4,
     ids.Section.CHUNKDIR: 32,
     ids.Section.PAYLOAD: 16,
+    ids.Section.KEYCODES: 16,
 }
 
 
@@ -95,13 +96,13 @@ def check_types(spans: dict[int, Span]) -> None:
     for kind, span in spans.items():
         if kind >= ids.FIRST_ANCILLARY_SECTION:
             continue
-        if kind not in _ELEMENT_BYTES:
+        if kind not in (*_ELEMENT_BYTES, ids.Section.VALUECODE):
             raise UnsupportedFeature(f"critical section type {kind} is not known to this reader")
-        size = _ELEMENT_BYTES[ids.Section(kind)]
-        if span.length != span.entries * size:
-            raise Malformed(
-                f"{ids.Section(kind).name}: {span.entries} entries of {size} in {span.length} bytes"
-            )
+        name, entries = ids.Section(kind).name, span.entries
+        half_bytes = kind == ids.Section.VALUECODE
+        size = -(-entries // 2) if half_bytes else entries * _ELEMENT_BYTES[ids.Section(kind)]
+        if span.length != size:
+            raise Malformed(f"{name}: {entries} entries take {size} bytes, not {span.length}")
     for needed in (ids.Section.TENSORS, ids.Section.CHUNKDIR):
         if needed not in spans:
             raise Malformed(f"section {needed.name} is missing")
@@ -162,13 +163,13 @@ def read_tensors(
 
 
 def read_codebook(frame: NDArray[np.uint8], spans: dict[int, Span]) -> NDArray[np.float32]:
-    """Levels of the codebook, empty if the frame has none; each is finite and above zero."""
+    """Levels of the codebook, empty if the frame has none; each is finite, and zero is positive."""
     span = spans.get(ids.Section.CODEBOOK, Span(0, 0, 0))
     if span.entries > ids.MAX_LEVELS:
         raise LimitExceeded(
             f"the codebook has {span.entries} levels, the limit is {ids.MAX_LEVELS}"
         )
     levels: NDArray[Any] = frame[span.offset : span.offset + span.length].view("<f4")
-    if not (np.isfinite(levels) & (levels > 0)).all():
-        raise Malformed("a level of the codebook is not finite and above zero")
+    if not np.isfinite(levels).all() or (np.signbit(levels) & (levels == 0)).any():
+        raise Malformed("a level of the codebook is not finite, or is a negative zero")
     return levels

@@ -173,7 +173,34 @@ class TestUncommonFrames:
     def test_levels_that_no_value_uses(self, accepts, section_table):
         count, start, length = section_table(FRAME)[3]
         levels = bytes(FRAME)[start : start + length] + struct.pack("<2f", 1e-45, 3e38)
-        accepts(sections={3: (count + 2, levels)})
+        changes = {3: (count + 2, levels)}
+        if 8 in section_table(FRAME):
+            _, at, size = section_table(FRAME)[8]
+            lengths = bytes(FRAME)[at : at + size] + b"\0"
+            changes[8] = (count + 2, lengths[: -(-(count + 2) // 2)])
+        accepts(sections=changes)
+
+    def test_key_codes_that_no_chunk_uses(self, accepts):
+        """As many as there may be; what is refused is tested with the hostile frames."""
+        code = bytes([0x10, 0x22]) + bytes(14)
+        frame = accepts(sections={7: (256, code * 256)})
+        assert gcodec.inspect(frame).section_bytes["KEYCODES"] == 4096
+
+    def test_levels_from_a_base_on(self, compose, section_table, backend):
+        """Level 0 that no chunk uses, and one chunk that counts from level 1 on."""
+        frame = gcodec.Codec(gcodec.Threshold(0.0), gcodec.ReciprocalLog(1), "coo").encode(
+            np.array([1, 0, -2, 4, 0, 1], np.float32)
+        )
+        expected = gcodec.decode(frame)
+        table = section_table(frame)
+        count, start, size = table[3]
+        levels = struct.pack("<f", 77) + bytes(frame)[start : start + size]
+        _, start, size = table[5]
+        entry = bytearray(bytes(frame)[start : start + size])
+        assert entry[22] in (2, 3, 18, 19), "fixed or Rice"
+        struct.pack_into("<H", entry, 24, 1)
+        changed = compose(frame, sections={3: (count + 1, levels), 5: (1, bytes(entry))})
+        assert same_bits(gcodec.decode(changed, backend=backend), expected)
 
     def test_other_provenance(self, accepts):
         fields = {64: ("Q", 2**64 - 1), 72: ("I", 3), 76: ("I", 8), 80: ("I", 7), 84: ("I", 9)}

@@ -3,37 +3,16 @@
 import numpy as np
 import pytest
 import xxhash
+from backends import frozen, read_both, run_both
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import FLOAT_MAX, gradients, make_gradient, same_bits
 
 from gcodec import kernels
 from gcodec.kernels import cpu, reference
+from gcodec.kernels.jobs import job_table
 
 SMALL = (0, 1, 2, 63, 64, 65, 129, 300, 1025)
-
-
-def run_both(name, *arguments):
-    """Call a kernel of each backend on copies; the common answer, and the arguments after."""
-    answers, written = [], []
-    for backend in (cpu, reference):
-        own = [a.copy() if isinstance(a, np.ndarray) else a for a in arguments]
-        for copy, given_ in zip(own, arguments, strict=True):
-            if isinstance(given_, np.ndarray):
-                copy.flags.writeable = given_.flags.writeable
-        answer = getattr(backend, name)(*own)
-        answers.append(tuple(map(int, answer)) if isinstance(answer, tuple) else answer)
-        written.append(own)
-    assert answers[0] == answers[1]
-    for ours, theirs in zip(*written, strict=True):
-        if isinstance(ours, np.ndarray):
-            assert same_bits(ours, theirs)
-    return answers[0], written[0]
-
-
-def frozen(array):
-    array.flags.writeable = False
-    return array
 
 
 def patterns(dense):
@@ -134,24 +113,69 @@ def test_gather(dense, chunk_log2, share, ties):
     assert (patterns(dense)[at] == written[-2]).all()
 
 
+@pytest.mark.parametrize("room", [0, 1, 63, 64, 65, 99])
+def test_gather_says_that_there_is_no_room(room):
+    bits = patterns(make_gradient(3, 100))
+    keys, values = np.full((2, room), 7, np.uint32)
+    for backend in (cpu, reference):
+        counts = np.zeros(2, np.int64)
+        assert backend.gather(bits, 0, 0, 6, keys, values, counts) == room + 1
+        assert (values == bits[:room]).all()
+
+
+@given(GRADIENTS, GRADIENTS)
+def test_add_pairs(dense, other):
+    keys, more = np.flatnonzero(dense), np.flatnonzero(other)
+    values, more_values = dense[keys], other[more]
+    room = keys.size + more.size
+    merged, total = np.full(room, -7, np.int64), np.full(room, 7, np.float32)
+    size, (*_, merged, total) = run_both(
+        "add_pairs", keys, values, more, more_values, merged, total
+    )
+    assert merged[:size].tolist() == np.union1d(keys, more).tolist()
+    assert (merged[size:] == -7).all()
+    n = max(dense.size, other.size)
+    with np.errstate(over="ignore"):
+        expected = np.pad(dense, (0, n - dense.size)) + np.pad(other, (0, n - other.size))
+    assert (total[:size] == expected[merged[:size]]).all()
+
+
 @given(GRADIENTS, st.integers(0, 200), st.integers(0, 2**32 - 1))
 def test_quantize(dense, n_boundaries, seed):
     rng = np.random.default_rng(seed)
     pool = np.concatenate((patterns(np.abs(dense)), rng.integers(0, 0x7F80_0000, 200)))
     boundaries = np.sort(rng.choice(pool, n_boundaries)).astype(np.uint32)
-    codes, histogram = np.zeros(dense.size, np.uint32), np.full(n_boundaries + 1, -7, np.int64)
-    _, (*_, codes, histogram) = run_both("quantize", patterns(dense), boundaries, codes, histogram)
+    codes = np.zeros(dense.size, np.uint32)
+    _, (*_, codes) = run_both("quantize", patterns(dense), boundaries, codes)
     expected = [
         sum(b <= m for b in boundaries.tolist()) for m in patterns(np.abs(dense))[:20].tolist()
     ]
     assert codes[:20].tolist() == expected
-    assert histogram.sum() == dense.size
+    assert codes.max(initial=0) <= n_boundaries
 
 
-@given(GRADIENTS, CHUNK_LOG2, st.sampled_from([0, 1, 16, 24]))
-def test_rice_fit_of_gaps(dense, chunk_log2, limit):
-    keys, _, counts = kept_in_chunks(dense, chunk_log2)
-    run_both("rice_fit_gaps", keys, counts, limit, np.zeros_like(counts), np.zeros_like(counts))
+@given(
+    st.lists(st.tuples(st.integers(0, 40), st.lists(st.integers(0, 40), max_size=9)), max_size=4),
+    st.integers(0, 60),
+)
+def test_look_up(jobs, n_levels):
+    levels = np.random.default_rng(n_levels).integers(0, 2**32, n_levels).astype(np.uint32)
+    indices = [i for _, part in jobs for i in part]
+    sizes = [len(part) for _, part in jobs]
+    table = job_table([base for base, _ in jobs], np.cumsum([0, *sizes])[:-1], sizes).reshape(-1, 7)
+    wrong = [any(base + i >= n_levels for i in part) for base, part in jobs]
+    fault, read = read_both("look_up", table, frozen(levels), np.array(indices, np.uint32))
+    assert fault == (wrong.index(True) if True in wrong else -1)
+    if fault == -1:
+        expected = [int(levels[base + i]) for base, part in jobs for i in part]
+        assert read[-1].tolist() == expected
+
+
+def test_indices_that_would_wrap_around_are_past_the_levels():
+    values, levels = np.array([0, 2**32 - 1], np.uint32), np.arange(70_000, dtype=np.uint32)
+    for base in (0, 1, 65_535):
+        jobs = job_table([0, base], [0, 1], 1)
+        assert read_both("look_up", jobs, levels, values)[0] == 1
 
 
 @given(
@@ -161,9 +185,9 @@ def test_rice_fit_of_gaps(dense, chunk_log2, limit):
 def test_rice_fit(chunks, limit):
     symbols = np.array([s for chunk in chunks for s in chunk], np.uint32)
     counts = np.array([len(chunk) for chunk in chunks], np.int64)
-    _, (*_, parameters, high) = run_both(
-        "rice_fit", symbols, counts, limit, np.zeros_like(counts), np.zeros_like(counts)
-    )
+    jobs = job_table(0, np.cumsum(counts) - counts, counts)
+    parameters, high = np.zeros((2, counts.size), np.int64)
+    _, (*_, parameters, high) = run_both("rice_fit", jobs, symbols, limit, parameters, high)
     for chunk, parameter, bits in zip(chunks, parameters.tolist(), high.tolist(), strict=True):
         costs = [len(chunk) * (k + 1) + sum(s >> k for s in chunk) for k in range(limit + 1)]
         assert parameter == costs.index(min(costs))
@@ -212,14 +236,14 @@ def test_settle(dense, chunk_log2):
 
 
 @settings(max_examples=40)
-@given(st.lists(st.integers(0, 40), max_size=8), st.integers(0, 2**32 - 1))
-def test_chunk_checks(lengths16, seed):
+@given(st.lists(st.integers(0, 40), max_size=8), st.integers(0, 2**32 - 1), st.integers(0, 9))
+def test_chunk_checks(lengths16, seed, first):
     directory = np.zeros(len(lengths16), [("off16", "<u4"), ("len16", "<u4"), ("check", "<u4")])
     directory["len16"] = lengths16
     directory["off16"] = np.cumsum(lengths16) - lengths16
     payload = np.random.default_rng(seed).integers(0, 256, sum(lengths16) * 16).astype(np.uint8)
     checks = np.zeros(len(lengths16), np.uint32)
-    _, (*_, checks) = run_both("chunk_checks", frozen(payload), frozen(directory), checks)
+    _, (*_, checks) = run_both("chunk_checks", frozen(payload), frozen(directory), first, checks)
     for i, entry in enumerate(directory):
         part = payload[entry["off16"] * 16 :][: entry["len16"] * 16]
-        assert checks[i] == xxhash.xxh64_intdigest(part.tobytes(), i) & 0xFFFF_FFFF
+        assert checks[i] == xxhash.xxh64_intdigest(part.tobytes(), first + i) & 0xFFFF_FFFF

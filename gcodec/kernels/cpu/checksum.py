@@ -65,9 +65,9 @@ def xxh64(data, seed):
 
 
 @kernel
-def chunk_checks(payload, directory, checks):
-    """Low half of XXH64 of each chunk's bytes, seeded with the chunk's index."""
+def chunk_checks(payload, directory, first, checks):
+    """Low half of XXH64 of each chunk's bytes, seeded with its index, from `first` on."""
     for i in range(directory.size):
         start = np.int64(directory[i].off16) * 16
         part = payload[start : start + np.int64(directory[i].len16) * 16]
-        checks[i] = _hash(part, np.uint64(i)) & np.uint64(0xFFFF_FFFF)
+        checks[i] = _hash(part, np.uint64(first + i)) & np.uint64(0xFFFF_FFFF)

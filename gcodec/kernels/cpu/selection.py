@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from .jit import helper, kernel
+from .jit import kernel, trailing_zeros
+from .vector import LANES, lanes_at_least
 
 MAGNITUDE = np.uint32(0x7FFF_FFFF)
-BLOCK = 64
 TILE = 4096
 
 
@@ -66,20 +66,12 @@ def kth_magnitude(bits, k, histogram):
     return prefix, above
 
 
-@helper
-def _any_at_least(block, limit):
-    found = np.uint32(0)
-    for j in range(block.size):
-        found |= np.uint32(np.uint32(block[j] & MAGNITUDE) >= limit)
-    return found != 0
-
-
 @kernel
 def gather(bits, threshold, ties, chunk_log2, keys, values, counts):
     """Keep magnitudes above `threshold`, and the first `ties` equal to it, in index order.
 
     Fills `keys` (position within the chunk), `values` (bit patterns) and `counts` (per chunk).
-    Returns the number kept, at most `keys.size`.
+    Returns the number kept; more than `keys.size` says that there was no room for all.
     """
     kept = 0
     limit = np.uint32(threshold)
@@ -87,22 +79,25 @@ def gather(bits, threshold, ties, chunk_log2, keys, values, counts):
     for chunk in range(counts.size):
         part = bits[chunk << chunk_log2 : min((chunk + 1) << chunk_log2, bits.size)]
         before = kept
-        for start in range(0, part.size, BLOCK):
-            block = part[start : start + BLOCK]
-            if not _any_at_least(block, floor):
-                continue
-            for j in range(block.size):
-                magnitude = np.uint32(block[j] & MAGNITUDE)
-                if magnitude < floor:
-                    continue
-                if magnitude == limit:
+        for start in range(0, part.size, LANES):
+            found = np.uint64(0)
+            if start + LANES <= part.size:
+                found = lanes_at_least(part, start, floor)
+            else:
+                for j in range(start, part.size):
+                    at_least = np.uint32(part[j] & MAGNITUDE) >= floor
+                    found |= np.uint64(at_least) << np.uint64(j - start)
+            while found != np.uint64(0):
+                at = np.uint64(start) + trailing_zeros(found)
+                found &= found - np.uint64(1)
+                if np.uint32(part[at] & MAGNITUDE) == limit:
                     if ties == 0:
                         continue
                     ties -= 1
                 if kept == keys.size:
                     return kept + 1
-                keys[kept] = start + j
-                values[kept] = block[j]
+                keys[kept] = at
+                values[kept] = part[at]
                 kept += 1
         counts[chunk] = kept - before
     return kept

@@ -41,11 +41,13 @@ def xxh64(data, seed):
     return h ^ h >> 32
 
 
-def chunk_checks(payload, directory, checks):
-    """Low half of XXH64 of each chunk's bytes, seeded with the chunk's index."""
+def chunk_checks(payload, directory, first, checks):
+    """Low half of XXH64 of each chunk's bytes, seeded with its index, from `first` on."""
     for i, entry in enumerate(directory):
         start = int(entry["off16"]) * 16
-        checks[i] = xxh64(payload[start : start + int(entry["len16"]) * 16], i) & 0xFFFF_FFFF
+        checks[i] = (
+            xxh64(payload[start : start + int(entry["len16"]) * 16], first + i) & 0xFFFF_FFFF
+        )
 
 
 def _rotate(x, by):

@@ -33,7 +33,7 @@ def gather(bits, threshold, ties, chunk_log2, keys, values, counts):
     """Keep magnitudes above `threshold`, and the first `ties` equal to it, in index order.
 
     Fills `keys` (position within the chunk), `values` (bit patterns) and `counts` (per chunk).
-    Returns the number kept, at most `keys.size`.
+    Returns the number kept; more than `keys.size` says that there was no room for all.
     """
     kept = 0
     counts[:] = 0
@@ -43,6 +43,8 @@ def gather(bits, threshold, ties, chunk_log2, keys, values, counts):
             ties -= 1
         elif magnitude <= threshold:
             continue
+        if kept == keys.size:
+            return kept + 1
         keys[kept] = i % (1 << chunk_log2)
         values[kept] = pattern
         counts[i >> chunk_log2] += 1

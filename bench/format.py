@@ -1,0 +1,113 @@
+"""Sizes against their limits: `python bench/format.py [--gradients DIR]`.
+
+Independent positions with Laplace values, where the entropy is known, and real gradients, where general
+compressors of the bitmap of positions stand beside the key codecs. A folder of gradients may hold
+`layers.json`, {file stem: {"layers": [[name, shape], ...]}}: then frames know their matrices.
+"""
+
+import argparse
+import json
+import lzma
+from pathlib import Path
+
+import numpy as np
+from harness import store, table
+
+import gcodec
+from gcodec.packing import KEY_PACKINGS
+
+RATIOS = (0.01, 0.001)
+VALUES = "reclog:ratio={ratio},per_octave=4"
+
+
+def entropy(counts):
+    """Bits per symbol by frequency."""
+    share = counts[counts > 0] / counts.sum()
+    return float(-(share * np.log2(share)).sum())
+
+
+def independent(n, ratio):
+    """Whole frames over the entropy of independent positions, signs and levels."""
+    rng = np.random.default_rng(0)
+    grad = np.zeros(n, np.float32)
+    at = np.flatnonzero(rng.random(n) < ratio)
+    grad[at] = (1 + rng.exponential(0.2, at.size)) * rng.choice([-1, 1], at.size)
+    rows = {}
+    for keys in KEY_PACKINGS:
+        frame = gcodec.get_codec(f"reclog:k={at.size},per_octave=4,keys={keys}").encode(grad)
+        found = gcodec.inspect(frame)
+        levels = np.unique(np.abs(gcodec.decode_sparse(frame)[1]), return_counts=True)[1]
+        limit = at.size * (found.key_entropy + 1 + entropy(levels)) / 8
+        rows[keys] = {
+            "bits per key": found.bits_per_key,
+            "key entropy": found.key_entropy,
+            "frame over entropy": found.frame_bytes / limit,
+        }
+    return rows
+
+
+def real(path, layers, ratio):
+    """Bits per key of every key codec and of general compressors, and what a kept element costs."""
+    grad = np.load(path)
+    row = {}
+    for keys in KEY_PACKINGS:
+        codec = gcodec.get_codec(f"{VALUES.format(ratio=ratio)},keys={keys}")
+        flat, known = (codec.encode(grad, tensors=shapes) for shapes in (None, layers))
+        row[keys] = gcodec.inspect(known if keys == "columns" else flat).bits_per_key
+        if keys == "auto":
+            plain, whole = gcodec.inspect(flat), gcodec.inspect(known)
+    kept = gcodec.decode(flat).reshape(-1) != 0
+    positions = np.flatnonzero(kept)
+    gaps = np.diff(positions, prepend=-1)
+    classes = np.frexp(gaps.astype(np.float64))[1]
+    row["class entropy"] = entropy(np.bincount(classes)) + float((classes - 1).mean())
+    row["key entropy"] = plain.key_entropy
+    bitmap = np.packbits(kept).tobytes()
+    row["xz"] = 8 * len(lzma.compress(bitmap, preset=9 | lzma.PRESET_EXTREME)) / positions.size
+    row["zstd-19"] = _zstd(bitmap, positions.size)
+    row["bits per value"] = plain.bits_per_value
+    row["value entropy"] = plain.value_entropy
+    row["bytes per kept"] = plain.bytes_per_kept
+    row["with layers"] = whole.bytes_per_kept
+    row["error"] = gcodec.verify(flat, grad).kept_error
+    return row
+
+
+def _zstd(data, count):
+    try:
+        import zstandard
+    except ImportError:
+        return float("nan")
+    return 8 * len(zstandard.ZstdCompressor(level=19).compress(data)) / count
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--gradients", type=Path, help="folder of float32 .npy, with layers.json or not"
+    )
+    parser.add_argument("--n", type=int, default=1 << 24)
+    arguments = parser.parse_args()
+    figures = {"independent": {}, "real": {}}
+    for ratio in RATIOS:
+        rows = figures["independent"][ratio] = independent(arguments.n, ratio)
+        columns = list(next(iter(rows.values())))
+        cells = [[keys, *row.values()] for keys, row in rows.items()]
+        print(
+            table(f"\nindependent positions, {ratio:.1%} of {arguments.n}", ["", *columns], cells)
+        )
+    for ratio in RATIOS if arguments.gradients else ():
+        described = arguments.gradients / "layers.json"
+        layers = json.loads(described.read_text()) if described.exists() else {}
+        rows = figures["real"][ratio] = {
+            path.stem: real(path, layers.get(path.stem, {}).get("layers"), ratio)
+            for path in sorted(arguments.gradients.glob("*.npy"))
+        }
+        names = list(rows)
+        cells = [[what, *(rows[name][what] for name in names)] for what in rows[names[0]]]
+        print(table(f"\nexact top {ratio:.1%}, bits per key unless said", ["", *names], cells))
+    print(store("format", figures))
+
+
+if __name__ == "__main__":
+    main()

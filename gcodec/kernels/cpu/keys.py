@@ -1,0 +1,163 @@
+"""Keys to gaps and back, and matrices to their active columns and back (spec section 8).
+
+A job for gaps is a chunk, or a list of columns: FIRST and COUNT are its range of keys, INDEX the
+place of its gaps, END what no key may reach.
+
+A job for columns is a piece of a chunk: positions INDEX to INDEX + END of the chunk, of which FIRST
+and COUNT are the keys. WIDTH is 0 if it stays as it is; else position - INDEX + START = row * WIDTH
++ column, and the piece is made compact to its SPLIT active columns, those that hold a key.
+"""
+
+import numpy as np
+
+from ..jobs import COUNT, END, FIRST, INDEX, SPLIT, START, WIDTH
+from .bits import bit_length
+from .jit import kernel
+
+
+@kernel
+def to_gaps(jobs, keys, gaps):
+    """Distances to the key before, at least 1."""
+    for job in range(jobs.shape[0]):
+        first, index = jobs[job, FIRST], jobs[job, INDEX]
+        previous = np.int64(-1)
+        for j in range(jobs[job, COUNT]):
+            gaps[index + j] = np.int64(keys[first + j]) - previous
+            previous = np.int64(keys[first + j])
+
+
+@kernel
+def from_gaps(jobs, gaps, keys):
+    """Sums of gaps; the first job with one that reaches END, or -1."""
+    for job in range(jobs.shape[0]):
+        first, index = jobs[job, FIRST], jobs[job, INDEX]
+        key = np.int64(-1)
+        for j in range(jobs[job, COUNT]):
+            key += np.int64(gaps[index + j])
+            if key >= jobs[job, END]:
+                return job
+            keys[first + j] = key
+    return -1
+
+
+@kernel
+def check_keys(jobs, keys):
+    """The first job with keys that do not ascend or reach END, or -1."""
+    for job in range(jobs.shape[0]):
+        first = jobs[job, FIRST]
+        previous = np.int64(-1)
+        for j in range(first, first + jobs[job, COUNT]):
+            key = np.int64(keys[j])
+            if key <= previous or key >= jobs[job, END]:
+                return job
+            previous = key
+    return -1
+
+
+@kernel
+def count_classes(jobs, gaps, histograms):
+    """How often each bit length occurs among each job's gaps: int64[jobs, 32]."""
+    histograms[:] = 0
+    for job in range(jobs.shape[0]):
+        index = jobs[job, INDEX]
+        for j in range(index, index + jobs[job, COUNT]):
+            histograms[job, bit_length(gaps[j])] += 1
+
+
+@kernel
+def classify(gaps, classes):
+    """Bit length of each gap."""
+    for j in range(gaps.size):
+        classes[j] = bit_length(gaps[j])
+
+
+@kernel
+def list_columns(pieces, keys, marks, columns):
+    """Active columns of every piece with a WIDTH, ascending; fills SPLIT, returns their number.
+
+    `marks` is zeroed scratch of the largest WIDTH, and is zeroed again.
+    """
+    done = 0
+    for piece in range(pieces.shape[0]):
+        first, width = pieces[piece, FIRST], pieces[piece, WIDTH]
+        before = done
+        shift = pieces[piece, START] - pieces[piece, INDEX]
+        if width and pieces[piece, COUNT]:
+            for j in range(first, first + pieces[piece, COUNT]):
+                marks[(np.int64(keys[j]) + shift) % width] = 1
+            for column in range(width):
+                if marks[column]:
+                    columns[done] = column
+                    done += 1
+                    marks[column] = 0
+        pieces[piece, SPLIT] = done - before
+    return done
+
+
+@kernel
+def to_compact(chunks, pieces, columns, keys, ranks, compact):
+    """Keys by the active columns of their pieces; a chunk's pieces are FIRST to FIRST + COUNT.
+
+    `ranks` is scratch of the largest WIDTH.
+    """
+    listed = 0
+    for chunk in range(chunks.shape[0]):
+        base = np.int64(0)
+        start = chunks[chunk, FIRST]
+        for piece in range(start, start + chunks[chunk, COUNT]):
+            width, active = pieces[piece, WIDTH], pieces[piece, SPLIT]
+            begin, phase = pieces[piece, INDEX], pieces[piece, START]
+            for j in range(active):
+                ranks[columns[listed + j]] = j
+            listed += active
+            first = pieces[piece, FIRST]
+            for j in range(first, first + pieces[piece, COUNT]):
+                local = np.int64(keys[j]) - begin
+                if width:
+                    row = (local + phase) // width
+                    local = row * active + np.int64(ranks[local + phase - row * width])
+                compact[j] = base + local
+            base += _compact_size(pieces[piece])
+
+
+@kernel
+def from_compact(chunks, pieces, columns, keys):
+    """Undo `to_compact` in place; the first chunk with a key outside its piece, or -1.
+
+    Here INDEX and SPLIT of a chunk are the range of its keys.
+    """
+    listed = 0
+    for chunk in range(chunks.shape[0]):
+        base = np.int64(0)
+        j = chunks[chunk, INDEX]
+        stop = j + chunks[chunk, SPLIT]
+        start = chunks[chunk, FIRST]
+        for piece in range(start, start + chunks[chunk, COUNT]):
+            width, active = pieces[piece, WIDTH], pieces[piece, SPLIT]
+            begin, phase, length = pieces[piece, INDEX], pieces[piece, START], pieces[piece, END]
+            row = np.int64(0)
+            size = _compact_size(pieces[piece])
+            while j < stop and np.int64(keys[j]) - base < size:
+                local = np.int64(keys[j]) - base
+                if width:
+                    rank = local - row * active
+                    if rank >= active:
+                        row = local // active
+                        rank = local - row * active
+                    local = row * width + np.int64(columns[listed + rank]) - phase
+                if local < 0 or local >= length:
+                    return chunk
+                keys[j] = begin + local
+                j += 1
+            base += size
+            listed += active
+        if j != stop:
+            return chunk
+    return -1
+
+
+@kernel
+def _compact_size(piece):
+    if piece[WIDTH] == 0:
+        return piece[END]
+    return ((piece[START] + piece[END] - 1) // piece[WIDTH] + 1) * piece[SPLIT]

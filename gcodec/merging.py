@@ -1,0 +1,80 @@
+"""Frames of the same layout added up without a dense array between."""
+
+from collections.abc import Iterable
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import encoder
+from .arrays import read_only
+from .codec import Codec
+from .decoder import unpack
+from .encoder import Origin
+from .errors import LimitExceeded, Mismatch
+from .format.frame import Frame
+from .quantize import Raw
+from .select import Threshold
+
+LOSSLESS = Codec(Threshold(0.0), Raw())
+
+
+def merge(frames: Iterable[Any], *, codec: Codec = LOSSLESS) -> Frame:
+    """The sum of frames in the order given, as one frame, in time linear in what they hold.
+
+    Parameters
+    ----------
+    frames : iterable of Frame or bytes-like
+        At least one, all of the same tensors and step.
+    codec : Codec
+        How to encode the sum; by default everything that is not zero, as float32. Its backend does
+        the work.
+
+    Returns
+    -------
+    Frame
+        Decodes to the float32 sum, frame by frame; `contributions` are added up.
+
+    Raises
+    ------
+    Mismatch
+        If there is no frame, or tensors or steps differ.
+    NonFiniteError
+        If a sum is not finite.
+    FrameError
+        If a frame is not sound.
+
+    Examples
+    --------
+    >>> import numpy, gcodec
+    >>> one = gcodec.Codec(gcodec.TopK(k=1)).encode(numpy.array([1, 0, 3], numpy.float32))
+    >>> two = gcodec.Codec(gcodec.TopK(k=1)).encode(numpy.array([5, 0, 2], numpy.float32))
+    >>> gcodec.decode(gcodec.merge([one, two])).tolist()
+    [5.0, 0.0, 3.0]
+    """
+    recipe = codec.recipe()
+    kernels = recipe.kernels
+    contents = [unpack(frame, kernels) for frame in frames]
+    if not contents:
+        raise Mismatch("nothing to merge: pass at least one frame")
+    first = contents[0].parsed
+    for i, content in enumerate(contents):
+        parsed = content.parsed
+        if parsed.tensors != first.tensors or parsed.header.step != first.header.step:
+            raise Mismatch(f"frame {i} holds other tensors or another step than frame 0")
+    keys = np.empty(0, np.int64)
+    values: NDArray[np.float32] = np.empty(0, np.float32)
+    for content in contents:
+        room = keys.size + content.keys.size
+        merged, total = np.empty(room, np.int64), np.empty(room, np.float32)
+        size = kernels.add_pairs(keys, values, content.positions(), content.values, merged, total)
+        keys, values = merged[:size], total[:size]
+    contributions = sum(content.parsed.header.contributions for content in contents)
+    if contributions >= 1 << 32:
+        raise LimitExceeded(f"{contributions} contributions do not fit the 32 bits of a frame")
+    origin = Origin(first.tensors, first.header.step, contributions)
+    n = sum(prod(tensor.shape) for tensor in first.tensors)
+    top = int(kernels.magnitude_max(read_only(values.view(np.uint32))))
+    encoder.check_finite(top, values, "", "the sum", keys)
+    return encoder.encode_pairs(recipe, keys, values, top, origin, n)

@@ -1,0 +1,257 @@
+"""Packing of keys: every codec that fits a chunk is measured, the smallest is written.
+
+Sizes come from the arithmetic that a reader uses (`format.directory.plane_words`). Codes for gap
+classes are settled as spec section 13 says: first as if every chunk used them, then again for those
+that do.
+"""
+
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..format import ids
+from ..format.directory import (
+    HEAD_BITS,
+    KEY_HIGH,
+    KEY_INDEX,
+    KEY_LOW,
+    WIDTH_BITS,
+    plane_words,
+)
+from ..format.ids import KeyCodec
+from ..format.sections import Tensor
+from ..kernels.jobs import COUNT, FIRST, INDEX, SPLIT, WIDTH, job_table
+from .columns import Columns, find_columns, write_heads
+from .layout import Ints, bit_length, blocks_of, starts_of
+
+KEY_PACKINGS: Final = {
+    "auto": tuple(KeyCodec),
+    "bitmap": (KeyCodec.BITMAP,),
+    "blocks": (KeyCodec.BLOCKS,),
+    "columns": (KeyCodec.DELTA, KeyCodec.COLUMNS),
+    "coo": (KeyCodec.COO,),
+    "delta": (KeyCodec.DELTA,),
+    "rice": (KeyCodec.RICE,),
+}
+"""What the `keys` parameter of a codec allows; "columns" only where there is a matrix."""
+
+CLASSES: Final = 32
+CODE_BITS: Final = 128
+TOO_LARGE: Final = np.iinfo(np.int64).max
+
+
+class Keys(NamedTuple):
+    """How the keys will be written; the directory holds the rest."""
+
+    plain: Ints
+    gaps: NDArray[np.uint32]
+    by_column: Columns | None
+    codes: NDArray[np.uint8]
+    rests: Ints
+
+
+def choose_keys(
+    directory: NDArray[np.void],
+    keys: NDArray[np.uint32],
+    lengths: Ints,
+    tensors: Sequence[Tensor],
+    packing: str,
+    kernels: ModuleType,
+) -> Keys:
+    """Set the key fields of every chunk: the smallest packing, the lowest id on ties."""
+    counts = directory["nnz"].astype(np.int64)
+    allowed = KEY_PACKINGS[packing]
+    first = starts_of(counts)
+    plain = job_table(0, first, counts, end=lengths, index=first)
+    gaps = np.empty(keys.size, np.uint32)
+    kernels.to_gaps(plain, keys, gaps)
+    classes = np.zeros((counts.size, CLASSES), np.int64)
+    if KeyCodec.DELTA in allowed:
+        kernels.count_classes(plain, gaps, classes)
+    by_column = None
+    if KeyCodec.COLUMNS in allowed:
+        by_column = find_columns(keys, counts, lengths, tensors, kernels)
+    groups = bit_length(lengths // np.maximum(counts, 1))
+    trials = np.tile(directory, (len(allowed), 1))
+    rests = np.zeros(trials.shape, np.int64)
+    fits = np.tile(counts > 0, (len(allowed), 1))
+    for codec, entries, below, able in zip(allowed, trials, rests, fits, strict=True):
+        entries["key_codec"] = codec
+        match codec:
+            case KeyCodec.ALL:
+                able &= counts == lengths
+            case KeyCodec.BITMAP:
+                entries["key_hi_bits"] = lengths
+            case KeyCodec.COO:
+                entries["key_param"] = max(int(lengths.max(initial=2)) - 1, 1).bit_length()
+            case KeyCodec.RICE:
+                limit, (parameter, high) = ids.MAX_KEY_RICE, np.zeros((2, counts.size), np.int64)
+                kernels.rice_fit(plain, gaps - np.uint32(1), limit, parameter, high)
+                entries["key_param"], entries["key_hi_bits"] = parameter, high
+            case KeyCodec.BLOCKS:
+                chunk, _, size, width = _block_widths(gaps, counts)
+                entries["key_hi_bits"] = np.bincount(chunk, size * width, counts.size)
+            case KeyCodec.DELTA:
+                _code_gaps(entries, classes, groups, able, kernels)
+                below[:] = _rests(classes)
+            case KeyCodec.COLUMNS:
+                able &= by_column is not None
+                if by_column is not None:
+                    able &= by_column.fits
+                    _code_columns(entries, by_column, able, kernels)
+                    below[:] = _rests(by_column.classes.sum(axis=1))
+    words = plane_words(trials.reshape(-1), (rests * fits).reshape(-1)).sum(axis=1)
+    best = np.argmin(np.where(fits, words.reshape(trials.shape), TOO_LARGE), axis=0)
+    chunks, filled = np.arange(counts.size), counts > 0
+    directory[filled] = trials[best, chunks][filled]
+    chosen_rests = rests[best, chunks] * filled
+    directory["key_codec"][counts == 0] = KeyCodec.RICE
+    delta = (directory["key_codec"] == KeyCodec.DELTA) & filled
+    codes = _code_gaps(directory, classes, groups, delta, kernels)
+    if by_column is not None:
+        taken = directory["key_codec"] == KeyCodec.COLUMNS
+        codes = np.concatenate((codes, _code_columns(directory, by_column, taken, kernels)))
+    return Keys(plain, gaps, by_column, codes, chosen_rests)
+
+
+def _rests(classes: Ints) -> Ints:
+    """Bits below the leading ones, per chunk."""
+    rests: Ints = classes @ np.maximum(np.arange(CLASSES) - 1, 0)
+    return rests
+
+
+def _block_widths(gaps: NDArray[np.uint32], counts: Ints) -> tuple[Ints, Ints, Ints, Ints]:
+    """Chunk, first gap, size and bits per gap of every block."""
+    chunk, first, size = blocks_of(counts)
+    largest = np.maximum.reduceat(gaps, first) if first.size else first
+    return chunk, first, size, bit_length(largest.astype(np.int64) - 1)
+
+
+def _lengths(histogram: Ints, kernels: ModuleType) -> NDArray[np.uint8]:
+    lengths = np.zeros(histogram.size, np.uint8)
+    kernels.code_lengths(histogram, lengths, np.empty((16, 2 * histogram.size), np.int64))
+    return lengths
+
+
+def _code_gaps(
+    entries: NDArray[np.void],
+    classes: Ints,
+    groups: Ints,
+    mask: NDArray[np.bool_],
+    kernels: ModuleType,
+) -> NDArray[np.uint8]:
+    """Code the gaps of the chunks in `mask`: with one code, or one per density if smaller.
+
+    Sets `key_param` and `key_hi_bits`; returns the code lengths, a row for each code.
+    """
+    best: NDArray[np.uint8] = np.zeros((0, CLASSES), np.uint8)
+    if not mask.any():
+        return best
+    least = TOO_LARGE
+    for grouping in (np.zeros_like(groups), groups):
+        present, which = np.unique(grouping[mask], return_inverse=True)
+        members = [classes[mask][which == group].sum(axis=0) for group in range(present.size)]
+        codes = np.stack([_lengths(histogram, kernels) for histogram in members])
+        bits = (classes[mask] * codes[which].astype(np.int64)).sum(axis=1)
+        total = int(bits.sum()) + CODE_BITS * present.size
+        if total < least:
+            least, best = total, codes
+            entries["key_param"][mask] = which
+            entries["key_hi_bits"][mask] = bits
+    return best
+
+
+def _code_columns(
+    entries: NDArray[np.void], found: Columns, mask: NDArray[np.bool_], kernels: ModuleType
+) -> NDArray[np.uint8]:
+    """Code keys and columns of the chunks in `mask` with one code each, the frame's last two."""
+    if not mask.any():
+        return np.zeros((0, CLASSES), np.uint8)
+    classes = found.classes[mask]
+    codes = np.stack([_lengths(histogram, kernels) for histogram in classes.sum(axis=0)])
+    entries["columns"][mask] = found.jobs[mask, SPLIT]
+    entries["key_param"][mask] = found.chunks[mask, COUNT]
+    entries["key_hi_bits"][mask] = (classes * codes.astype(np.int64)).sum(axis=(1, 2))
+    return codes
+
+
+def write_keys(
+    directory: NDArray[np.void],
+    planes: Ints,
+    keys: NDArray[np.uint32],
+    packed: Keys,
+    payload: NDArray[np.uint64],
+    kernels: ModuleType,
+) -> None:
+    """Write the key planes of every chunk into a zeroed payload."""
+    counts = directory["nnz"].astype(np.int64)
+    first, bits = starts_of(counts), planes * 64
+    parameter = directory["key_param"].astype(np.int64)
+
+    def jobs(codec: KeyCodec, plane: int) -> tuple[NDArray[np.intp], Ints]:
+        at = np.flatnonzero((directory["key_codec"] == codec) & (counts > 0))
+        return at, job_table(bits[at, plane], first[at], counts[at], width=parameter[at])
+
+    kernels.write_bitmap(jobs(KeyCodec.BITMAP, KEY_HIGH)[1], keys, payload)
+    kernels.write_fields(jobs(KeyCodec.COO, KEY_LOW)[1], keys, payload)
+    at, rice = jobs(KeyCodec.RICE, KEY_LOW)
+    if at.size:
+        gaps = packed.gaps - np.uint32(1)
+        kernels.write_fields(rice, gaps, payload)
+        kernels.write_unary(jobs(KeyCodec.RICE, KEY_HIGH)[1], gaps, payload)
+    if (directory["key_codec"] == KeyCodec.BLOCKS).any():
+        _write_blocks(directory, bits, packed, payload, kernels)
+    at, high = jobs(KeyCodec.DELTA, KEY_HIGH)
+    if at.size:
+        high[:, INDEX] = bits[at, KEY_INDEX]
+        _write_gaps(high, bits[at, KEY_LOW], packed.gaps, packed.codes, payload, kernels)
+    at, high = jobs(KeyCodec.COLUMNS, KEY_HIGH)
+    if at.size and packed.by_column is not None:
+        found = packed.by_column
+        write_heads(found, at, planes[at, KEY_INDEX], payload)
+        high[:, [FIRST, COUNT, SPLIT]] = found.jobs[at][:, [INDEX, COUNT, SPLIT]]
+        high[:, INDEX] = bits[at, KEY_INDEX] + HEAD_BITS * parameter[at]
+        high[:, WIDTH] = len(packed.codes) - 2
+        _write_gaps(high, bits[at, KEY_LOW], found.gaps, packed.codes, payload, kernels)
+
+
+def _write_gaps(
+    high: Ints,
+    low_starts: Ints,
+    gaps: NDArray[np.uint32],
+    lengths: NDArray[np.uint8],
+    payload: NDArray[np.uint64],
+    kernels: ModuleType,
+) -> None:
+    """Write codes and rests of gaps; `high` are the jobs of the codes."""
+    classes = np.empty(gaps.size, np.uint32)
+    kernels.classify(gaps, classes)
+    words = np.zeros(lengths.shape, np.uint16)
+    for row, code in zip(lengths, words, strict=True):
+        kernels.codes(row, code)
+    kernels.write_codes(high, classes, lengths, words, payload)
+    kernels.write_rests(job_table(low_starts, high[:, FIRST], high[:, COUNT]), gaps, payload)
+
+
+def _write_blocks(
+    directory: NDArray[np.void],
+    bits: Ints,
+    keys: Keys,
+    payload: NDArray[np.uint64],
+    kernels: ModuleType,
+) -> None:
+    packed = directory["key_codec"] == KeyCodec.BLOCKS
+    counts = keys.plain[:, COUNT]
+    chunk, first, size, width = _block_widths(keys.gaps, counts)
+    place = starts_of(size * width)
+    mine = packed[chunk]
+    starts = bits[chunk, KEY_HIGH] + place - place[np.searchsorted(chunk, chunk)]
+    fields = job_table(starts[mine], first[mine], size[mine], width=width[mine])
+    kernels.write_fields(fields, keys.gaps - np.uint32(1), payload)
+    at = np.flatnonzero(packed & (counts > 0))
+    blocks = np.bincount(chunk, minlength=packed.size)[at]
+    index = job_table(bits[at, KEY_INDEX], np.searchsorted(chunk, at), blocks, width=WIDTH_BITS)
+    kernels.write_fields(index, width.astype(np.uint32), payload)

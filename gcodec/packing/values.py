@@ -1,0 +1,179 @@
+"""Packing of values: bit patterns as they are, or codebook indices by the smallest codec."""
+
+from types import ModuleType
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..format import ids
+from ..format.directory import SIGN, VALUE_HIGH, VALUE_INDEX, VALUE_LOW, plane_words
+from ..format.ids import ValueCodec
+from ..kernels.jobs import job_table
+from .layout import Ints, bit_length, starts_of
+
+UNSIGNED: Final = (ValueCodec.FIXED, ValueCodec.RICE, ValueCodec.SIGN, ValueCodec.HUFFMAN)
+SIGNED: Final = (ValueCodec.SIGNED_FIXED, ValueCodec.SIGNED_RICE, ValueCodec.SIGNED_HUFFMAN)
+LEVEL_BITS: Final = 32
+CODE_BITS: Final = 4
+TOO_LARGE: Final = np.iinfo(np.int64).max
+
+
+class Values(NamedTuple):
+    """How the values will be written; the directory holds the rest."""
+
+    symbols: NDArray[np.uint32]
+    levels: NDArray[np.float32]
+    code: NDArray[np.uint8]
+
+
+class _Trial(NamedTuple):
+    directory: NDArray[np.void]
+    values: Values
+    bits: int
+
+
+def keep_values(directory: NDArray[np.void], bits: NDArray[np.uint32]) -> Values:
+    """Set the value fields of every chunk for values that travel as they are."""
+    directory["val_codec"] = ValueCodec.RAW
+    return Values(bits, np.empty(0, np.float32), np.empty(0, np.uint8))
+
+
+def choose_values(
+    directory: NDArray[np.void],
+    bits: NDArray[np.uint32],
+    codes: NDArray[np.uint32],
+    levels: NDArray[np.float32],
+    kernels: ModuleType,
+) -> Values:
+    """Set `val_codec`, `val_param`, `val_hi_bits` and `level_base` of every chunk.
+
+    `codes` index `levels`, which are magnitudes; `bits` are the values' own patterns. The codebook
+    holds the levels that occur, frequent ones first. Signs have a plane of their own, or, where
+    they follow from the magnitudes or from each other, levels carry them.
+    """
+    signs = bits >> np.uint32(31)
+    unsigned = np.bincount(codes, minlength=levels.size)
+    signed = np.bincount(codes << np.uint32(1) | signs, minlength=2 * levels.size)
+    best = _try(directory, codes, levels, unsigned, UNSIGNED, kernels)
+    if _code_cost(signed, kernels) + bits.size // 8 < _code_cost(unsigned, kernels) + bits.size:
+        both = np.stack((levels, -levels), axis=1).reshape(-1)
+        other = _try(directory, codes << np.uint32(1) | signs, both, signed, SIGNED, kernels)
+        best = min(best, other, key=lambda trial: trial.bits)
+    directory[:] = best.directory
+    return best.values
+
+
+def _code_cost(histogram: Ints, kernels: ModuleType) -> int:
+    """Bits of a prefix code of the symbols that occur, and of their levels."""
+    occurs = histogram[histogram > 0]
+    if occurs.size > ids.MAX_CODED_LEVELS:
+        return TOO_LARGE
+    lengths, scratch = np.zeros(occurs.size, np.uint8), np.empty((16, 2 * occurs.size), np.int64)
+    bits = int(kernels.code_lengths(occurs, lengths, scratch))
+    return bits + (LEVEL_BITS + CODE_BITS) * occurs.size
+
+
+def _try(
+    directory: NDArray[np.void],
+    codes: NDArray[np.uint32],
+    levels: NDArray[np.float32],
+    histogram: Ints,
+    codecs: tuple[ValueCodec, ...],
+    kernels: ModuleType,
+) -> _Trial:
+    """The smallest codec for each chunk; a prefix code only if it saves its own lengths."""
+    order = np.argsort(-histogram, kind="stable")[: np.count_nonzero(histogram)]
+    rank = np.zeros(levels.size, np.uint32)
+    rank[order] = np.arange(order.size, dtype=np.uint32)
+    symbols, book, code = rank[codes], levels[order], np.zeros(0, np.uint8)
+    if 0 < order.size <= ids.MAX_CODED_LEVELS:
+        code = np.zeros(order.size, np.uint8)
+        scratch = np.empty((16, 2 * order.size), np.int64)
+        kernels.code_lengths(histogram[order], code, scratch)
+    entries, words = _measure(directory, symbols, code, codecs, kernels)
+    costs = words[: len(codecs) - 1].min(axis=0), words.min(axis=0)
+    filled = directory["nnz"] > 0
+    without, with_code = (int(cost[filled].sum()) * 64 for cost in costs)
+    total = without
+    if with_code + CODE_BITS * order.size < without:
+        total = with_code + CODE_BITS * order.size
+    else:
+        words, code = words[: len(codecs) - 1], code[:0]
+    chosen = directory.copy()
+    chosen[filled] = entries[np.argmin(words, axis=0), np.arange(directory.size)][filled]
+    chosen["val_codec"][~filled] = ValueCodec.RAW
+    return _Trial(chosen, Values(symbols, book, code), total + LEVEL_BITS * order.size)
+
+
+def _measure(
+    directory: NDArray[np.void],
+    symbols: NDArray[np.uint32],
+    code: NDArray[np.uint8],
+    codecs: tuple[ValueCodec, ...],
+    kernels: ModuleType,
+) -> tuple[NDArray[np.void], Ints]:
+    """The entries each codec would have, and each chunk's words; TOO_LARGE if it cannot."""
+    counts = directory["nnz"].astype(np.int64)
+    first, filled = starts_of(counts), counts > 0
+    low, high = np.zeros((2, counts.size), np.int64)
+    if symbols.size:
+        low[filled] = np.minimum.reduceat(symbols, first[filled])
+        high[filled] = np.maximum.reduceat(symbols, first[filled])
+    trials = np.tile(directory, (len(codecs), 1))
+    fits = np.tile(filled, (len(codecs), 1))
+    for codec, entries, able in zip(codecs, trials, fits, strict=True):
+        entries["val_codec"] = codec
+        match codec:
+            case ValueCodec.FIXED | ValueCodec.SIGNED_FIXED:
+                least = 1 if codec is ValueCodec.SIGNED_FIXED else 0  # every element takes a bit
+                entries["val_param"] = np.where(filled, np.maximum(bit_length(high), least), 0)
+            case ValueCodec.RICE | ValueCodec.SIGNED_RICE:
+                parameter, unary = np.zeros((2, counts.size), np.int64)
+                jobs = job_table(0, first, counts)
+                kernels.rice_fit(jobs, symbols, ids.MAX_VALUE_RICE, parameter, unary)
+                entries["val_param"], entries["val_hi_bits"] = parameter, unary
+            case ValueCodec.SIGN:
+                able &= low == high
+                entries["level_base"] = low
+            case ValueCodec.HUFFMAN | ValueCodec.SIGNED_HUFFMAN:
+                able &= code.size > 0
+                if code.size:
+                    ends = np.cumsum(np.append(0, code[symbols].astype(np.int64)))
+                    entries["val_hi_bits"] = ends[first + counts] - ends[first]
+    words = plane_words(trials.reshape(-1)).sum(axis=1).reshape(trials.shape)
+    return trials, np.where(fits, words, TOO_LARGE)
+
+
+def write_values(
+    directory: NDArray[np.void],
+    planes: Ints,
+    bits: NDArray[np.uint32],
+    packed: Values,
+    payload: NDArray[np.uint64],
+    kernels: ModuleType,
+) -> None:
+    """Write the value planes of every chunk; `bits` are the values' own patterns."""
+    counts = directory["nnz"].astype(np.int64)
+    first, parameter = starts_of(counts), directory["val_param"].astype(np.int64)
+    codec = directory["val_codec"]
+
+    def jobs(mask: NDArray[np.bool_], plane: int, width: Ints | int) -> Ints:
+        at = np.flatnonzero(mask & (counts > 0))
+        widths = np.broadcast_to(width, counts.shape)[at]
+        index = planes[at, VALUE_INDEX] * 64
+        return job_table(planes[at, plane] * 64, first[at], counts[at], width=widths, index=index)
+
+    rice = (codec == ValueCodec.RICE) | (codec == ValueCodec.SIGNED_RICE)
+    fields = rice | (codec == ValueCodec.FIXED) | (codec == ValueCodec.SIGNED_FIXED)
+    huffman = (codec == ValueCodec.HUFFMAN) | (codec == ValueCodec.SIGNED_HUFFMAN)
+    signs = (codec != ValueCodec.RAW) & (codec <= ValueCodec.HUFFMAN)
+    kernels.write_fields(jobs(codec == ValueCodec.RAW, VALUE_LOW, 32), bits, payload)
+    kernels.write_fields(jobs(signs, SIGN, 1), bits >> np.uint32(31), payload)
+    kernels.write_fields(jobs(fields, VALUE_LOW, parameter), packed.symbols, payload)
+    kernels.write_unary(jobs(rice, VALUE_HIGH, parameter), packed.symbols, payload)
+    if packed.code.size:
+        words = np.zeros((1, packed.code.size), np.uint16)
+        kernels.codes(packed.code, words[0])
+        coded = jobs(huffman, VALUE_HIGH, 0)
+        kernels.write_codes(coded, packed.symbols, packed.code[None], words, payload)

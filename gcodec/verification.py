@@ -1,0 +1,86 @@
+"""Does a frame hold what it claims?"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from . import arrays
+from .decoder import unpack
+from .errors import Mismatch
+from .format.ids import BoundKind
+from .kernels import load
+
+
+@dataclass(frozen=True)
+class Verification:
+    """A sound frame beside the gradient it was made from; norms are None without one.
+
+    kept, elements : how many elements the frame holds, and of how many
+    bound : what the frame claims: |decoded - x| <= bound * |x| + 2**-150 for the elements it holds
+    bound_met : whether that is so
+    kept_error : relative L2 error over the elements it holds
+    error : relative L2 error over all elements; what was dropped counts
+    """
+
+    kept: int
+    elements: int
+    bound: float
+    bound_met: bool | None = None
+    kept_error: float | None = None
+    error: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values only, as for JSON."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        lines = [f"sound, {self.kept} of {self.elements} elements"]
+        if self.bound_met is not None:
+            lines += [
+                f"bound {self.bound:.6g} {'met' if self.bound_met else 'NOT MET'}",
+                f"relative L2 error {self.kept_error:.4g} of what is kept, {self.error:.4g} of all",
+            ]
+        return "\n".join(lines)
+
+
+def verify(frame: Any, against: Any = None, *, backend: str = "cpu") -> Verification:
+    """Check a frame whole, and against the gradient it was made from if that is given.
+
+    Raises
+    ------
+    FrameError
+        If the frame is not sound, or `against` has another number of elements (`Mismatch`).
+
+    Examples
+    --------
+    >>> import numpy, gcodec
+    >>> grad = numpy.array([1, -3, 2], numpy.float32)
+    >>> gcodec.verify(gcodec.get_codec("reclog:k=2").encode(grad), grad).bound_met
+    True
+    """
+    content = unpack(frame, load(backend))
+    header = content.parsed.header
+    kept, n, bound = header.n_stored, header.n_elements, header.bound
+    if against is None:
+        return Verification(kept, n, bound)
+    exact = arrays.gradient(against).flat.astype(np.float64)
+    if exact.size != n:
+        raise Mismatch(f"the frame has {n} elements, the gradient {exact.size}")
+    wanted = exact[content.positions()]
+    difference = content.values.astype(np.float64) - wanted
+    allowed = bound * np.abs(wanted) + (2.0**-150 if header.bound_kind != BoundKind.EXACT else 0)
+    dropped = max(float(exact @ exact - wanted @ wanted), 0.0)
+    lost = float(difference @ difference)
+    return Verification(
+        kept,
+        n,
+        bound,
+        bool((np.abs(difference) <= allowed).all()),
+        _relative(lost, float(wanted @ wanted)),
+        _relative(lost + dropped, float(exact @ exact)),
+    )
+
+
+def _relative(error: float, whole: float) -> float:
+    return float(np.sqrt(error / whole)) if whole else 0.0

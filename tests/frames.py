@@ -1,0 +1,182 @@
+"""Small frames with something of everything, and ways to break them."""
+
+import struct
+
+import numpy as np
+from strategies import BACKENDS, make_gradient
+
+import gcodec
+from gcodec import encoder
+
+N = 300
+
+
+def _encode(codec, dense, chunk_log2, **options):
+    choose = encoder.choose_chunk_log2
+    encoder.choose_chunk_log2 = lambda n, density: chunk_log2
+    try:
+        return bytes(codec.encode(np.asarray(dense, np.float32), **options))
+    finally:
+        encoder.choose_chunk_log2 = choose
+
+
+def _frames():
+    """Empty chunks, blocks of 128, pieces of chunks, every codec; what is in them is asserted."""
+    rng = np.random.default_rng(0)
+    sparse = make_gradient(21, N, density=0.3)
+    sparse[64:128] = 0
+    sparse = sparse.reshape(3, -1)
+    top, everything, octaves = (
+        gcodec.TopK(ratio=0.1),
+        gcodec.Threshold(0.0),
+        gcodec.ReciprocalLog(1),
+    )
+
+    def of_levels(keys, exponents, signs, on, chunk_log2, shape=(N,), **options):
+        dense = (2.0**-exponents * signs * on).reshape(shape)
+        return _encode(gcodec.Codec(everything, octaves, keys), dense, chunk_log2, **options)
+
+    any_sign = rng.choice([-1, 1], N)
+    geometric = np.minimum(rng.geometric(0.5, N) - 1, 9)
+    uniform = rng.integers(0, 4, 2400)
+    tail = np.where(rng.random(N) < 0.6, 0, rng.integers(1, 17, N))
+    own = {id(e): np.where(e % 2, -1, 1) for e in (geometric, uniform, tail)}
+    matrix = np.zeros((40, 60), bool)
+    matrix[:, rng.permutation(60)[:6]] = True
+    matrix &= rng.random((40, 60)) < 0.7
+    bucket = [("a", (30, 40)), ("b", (7,)), ("c", (75, 38)), ("d", (15,))]
+    parts = [np.zeros((30, 40)), np.ones(7), np.zeros((75, 38)), np.zeros(15)]
+    for part in (parts[0], parts[2]):
+        part[:, rng.permutation(part.shape[1])[:4]] = 1
+    pieces = np.concatenate([part.reshape(-1) for part in parts]) * (rng.random(4072) < 0.8)
+    return {
+        "levels": _encode(gcodec.Codec(top, gcodec.ReciprocalLog(2), "rice"), sparse, 6),
+        "positions": _encode(gcodec.Codec(top, octaves, "coo"), sparse, 6),
+        "raw": _encode(gcodec.Codec(gcodec.TopK(ratio=0.05)), sparse, 6),
+        "gaps": of_levels("delta", geometric, own[id(geometric)], rng.random(N) < 0.6, 9),
+        "few gaps": of_levels("delta", uniform[:N], any_sign, rng.random(N) < 0.1, 6),
+        "blocks": of_levels("blocks", geometric, any_sign, rng.random(N) < 0.6, 9),
+        "bits": of_levels("bitmap", np.arange(N) // 64 % 3, any_sign, rng.random(N) < 0.5, 6),
+        "codes": of_levels("auto", tail, any_sign, np.ones(N), 9),
+        "signed codes": of_levels("auto", tail, own[id(tail)], np.ones(N), 9),
+        "columns": of_levels(
+            "columns", uniform, own[id(uniform)], matrix.reshape(-1), 12, (40, 60)
+        ),
+        "pieces": of_levels("columns", np.zeros(4072), 1, pieces, 11, (4072,), tensors=bucket),
+        "one": _encode(gcodec.Codec(top, octaves, "rice"), np.ones(()), 6),
+        "empty": _encode(gcodec.Codec(top), np.empty(0), 6),
+    }  # fmt: skip
+
+
+FRAMES = _frames()
+SIZES = {name: gcodec.inspect(frame).header["n_elements"] for name, frame in FRAMES.items()}
+OF_OLD = ("levels", "positions", "raw", "one", "empty")
+"""Frames of which every bit is changed; of the others, one bit of every byte."""
+
+
+def codecs_met():
+    """Key codecs and value codecs of all frames."""
+    said = [gcodec.inspect(frame) for frame in FRAMES.values()]
+    return {k for i in said for k in i.key_codecs}, {v for i in said for v in i.value_codecs}
+
+
+def bit_flips(frame, name="levels"):
+    for at in range(len(frame)):
+        for bit in range(8) if name in OF_OLD else (at * 5 % 8,):
+            yield at, bytes([frame[at] ^ 1 << bit])
+
+
+def overwrites(frame, name="levels"):
+    for at, byte in enumerate(frame):
+        for value in {0x00, 0xFF} - {byte}:
+            yield at, bytes([value])
+
+
+def put(frame, at, part):
+    return frame[:at] + part + frame[at + len(part) :]
+
+
+def same_outcome(decode_between_canaries, frame, n):
+    """Class of the error, None if it decoded; by both backends."""
+    ours, theirs = (decode_between_canaries(frame, n, backend) for backend in BACKENDS)
+    assert ours[0] is theirs[0]
+    if ours[0] is None:
+        assert ours[1].tobytes() == theirs[1].tobytes()
+    return ours[0]
+
+
+READERS = (
+    lambda frame, n, backend: gcodec.decode(frame, backend=backend),
+    lambda frame, n, backend: gcodec.decode_sparse(frame, backend=backend),
+    lambda frame, n, backend: gcodec.inspect(frame, backend=backend),
+    lambda frame, n, backend: gcodec.accumulate(frame, np.zeros(n, np.float32), backend=backend),
+)
+
+
+def check_readers(frame, n, backend="cpu"):
+    """The readers without a length to compare with: a `FrameError` or an answer in bounds."""
+    for read in READERS[:2]:
+        try:
+            answer = read(frame, n, backend)
+        except gcodec.FrameError:
+            continue
+        if isinstance(answer, tuple):
+            assert answer[0].size == answer[1].size
+            assert (np.diff(answer[0]) > 0).all()
+            assert (answer[0] >= 0).all()
+
+
+def used_bytes(frame, section_table):
+    """Offsets that belong to the header, the section table or a section: all but padding."""
+    table = section_table(frame)
+    used = bytearray(len(frame))
+    for start, size in [(0, 128 + 32 * len(table)), *(span[1:] for span in table.values())]:
+        used[start : start + size] = b"x" * size
+    return [at for at, owner in enumerate(used) if owner]
+
+
+CHUNK = "IIIIIBBBBHH"
+CHUNK_FIELDS = (
+    "off16", "len16", "nnz", "key_hi_bits", "val_hi_bits", "key_codec", "key_param", "val_codec",
+    "val_param", "level_base", "columns",
+)  # fmt: skip
+
+
+def fields(frame, section_table, kinds=(0, 1, 2, 3, 5)):
+    """(offset, struct code) of every number in these tables, the checks left out; 0: the header."""
+    header = "B" * 2 + "H" + "Q" + "II" + "QQ" + "II" + "H" + "B" * 6 + "QQ" + "IIII" + "QQQQ"
+    rows = {1: "QQQBBHIQQ", 2: "Q", 3: "I", 5: CHUNK}
+    table = section_table(frame)
+    spans = [(128 + 32 * i, 1, "HHIQQQ") for i in range(len(table))]
+    spans += [(4, 1, header)] if 0 in kinds else []
+    strides = {kind: length // count for kind, (count, _, length) in table.items() if count}
+    for kind, form in rows.items():
+        if kind in strides and kind in kinds:
+            count, start, _ = table[kind]
+            spans += [(start + i * strides[kind], 1, form) for i in range(count)]
+    places = []
+    for start, _, form in spans:
+        at = start
+        for code in form:
+            places.append((at, code))
+            at += struct.calcsize("<" + code)
+    return places
+
+
+def chunk_entries(frame, section_table):
+    """(offset of the entry, its fields by name, offset of its planes) of every chunk."""
+    table = section_table(frame)
+    count, start, _ = table.get(5, (0, 0, 0))
+    for i in range(count):
+        at = start + 32 * i
+        entry = dict(zip(CHUNK_FIELDS, struct.unpack_from("<" + CHUNK, frame, at), strict=True))
+        yield at, entry, table[6][1] + 16 * entry["off16"]
+
+
+def extremes(old, bits):
+    """Values of `bits` bits that size arithmetic trips over, without the one it has."""
+    near = [old + d for d in (-64, -16, -1, 1, 16, 64)] + [old * 2, old // 2]
+    round_ = [0, 1, 2, 63, 64, 255] + [
+        (1 << p) + d for p in (16, 24, 31, 32, 48, 63, 64) for d in (-1, 0)
+    ]
+    return sorted({v for v in near + round_ if 0 <= v < 1 << bits} - {old})
