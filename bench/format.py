@@ -1,8 +1,8 @@
 """Sizes against their limits: `python bench/format.py [--gradients DIR]`.
 
 Independent positions with Laplace values, where the entropy is known, and real gradients, where
-general compressors of the bitmap of positions stand beside the key codecs. A folder of gradients may
-hold `layers.json`, {file stem: {"layers": [[name, shape], ...]}}: then frames know their matrices.
+general compressors of the bitmap of positions stand beside the key codecs. Where the folder has a
+`layers.json`, {file stem: {"layers": [[name, shape], ...]}}, frames know their matrices.
 """
 
 import argparse
