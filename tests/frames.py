@@ -70,8 +70,8 @@ def _frames():
 
 FRAMES = _frames()
 SIZES = {name: gcodec.inspect(frame).header["n_elements"] for name, frame in FRAMES.items()}
-OF_OLD = ("levels", "positions", "raw", "one", "empty")
-"""Frames of which every bit is changed; of the others, one bit of every byte."""
+WHOLE = ("levels", "one", "empty")
+"""Frames that are broken everywhere, bit by bit; of the others, what only they have."""
 
 
 def codecs_met():
@@ -82,7 +82,7 @@ def codecs_met():
 
 def bit_flips(frame, name="levels"):
     for at in range(len(frame)):
-        for bit in range(8) if name in OF_OLD else (at * 5 % 8,):
+        for bit in range(8) if name in WHOLE else (at * 5 % 8,):
             yield at, bytes([frame[at] ^ 1 << bit])
 
 

@@ -7,6 +7,7 @@ failed, 69 a package that is missing.
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ from ..errors import (
 
 EXIT_DIFFERS, EXIT_CORRUPT, EXIT_VERSION = 1, 2, 3
 EXIT_USAGE, EXIT_DATA, EXIT_UNAVAILABLE = 64, 65, 69
+EXIT_BROKEN_PIPE = 141
 
 
 class Parser(argparse.ArgumentParser):
@@ -192,4 +194,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run() -> NoReturn:
     """Entry point of the console script."""
-    sys.exit(main())
+    try:
+        code = main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = EXIT_BROKEN_PIPE
+    sys.exit(code)

@@ -112,3 +112,11 @@ def test_help_and_version_as_a_process():
             [sys.executable, "-m", "gcodec", *arguments], capture_output=True, text=True, check=True
         )
         assert says in done.stdout
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path, grad):
+    frame = tmp_path / "x.gc"
+    frame.write_bytes(gcodec.Codec().encode(grad))
+    command = f"{sys.executable} -m gcodec inspect {frame} --json | true"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
+    assert done.stderr == ""

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from frames import (
     FRAMES,
-    OF_OLD,
     READERS,
     SIZES,
+    WHOLE,
     N,
     bit_flips,
     check_readers,
@@ -51,7 +51,7 @@ class TestAsReceived:
 
     @pytest.mark.parametrize(
         ("name", "mutate"),
-        [*((name, bit_flips) for name in FRAMES), *((name, overwrites) for name in OF_OLD)],
+        [*((name, bit_flips) for name in FRAMES), *((name, overwrites) for name in WHOLE)],
     )
     def test_every_changed_byte(self, name, mutate, decode_between_canaries):
         frame, n = FRAMES[name], SIZES[name]
@@ -108,7 +108,7 @@ class TestResealed:
         used = set(used_bytes(frame, section_table))
         directory = section_table(frame).get(5, (0, len(frame), 0))[1]
         for i, (at, part) in enumerate(mutate(frame)):
-            if at not in used or (at < directory and name not in OF_OLD):
+            if at not in used or (at < directory and name not in WHOLE):
                 continue
             if mutate is bit_flips and at < directory and i % 8 != at * 5 % 8:
                 continue
@@ -128,19 +128,19 @@ class TestResealed:
         """
         frame, n = FRAMES[name], SIZES[name]
         accepted = 0
-        kinds = (0, 1, 2, 3, 5) if name in OF_OLD else (5,)
+        kinds = (0, 1, 2, 3, 5) if name in WHOLE else (5,)
         for at, form in fields(frame, section_table, kinds):
             size = struct.calcsize("<" + form)
             old = struct.unpack_from("<" + form, frame, at)[0]
             for value in extremes(old, 8 * size):
                 broken = put(frame, at, struct.pack("<" + form, value))
-                for layout in (True, False) if at >= 128 and name in OF_OLD else (True,):
+                for layout in (True, False) if at >= 128 and name in WHOLE else (True,):
                     sealed = reseal(broken, layout=layout)
                     found = same_outcome(decode_between_canaries, sealed, n)
                     accepted += found is None
                     if found is not None:
                         check_readers(sealed, n)
-        assert accepted or name not in OF_OLD, "no change was harmless: was it re-sealed?"
+        assert accepted or name not in WHOLE, "no change was harmless: was it re-sealed?"
 
     @settings(max_examples=400)
     @given(data=st.data(), name=st.sampled_from(sorted(FRAMES)))
