@@ -382,9 +382,8 @@ def read_directory(h: Header, sections: Sections, codes: Codes) -> list[Chunk]:
     each(78, "key_hi_bits", lambda c, n: c.key_hi_bits in key_hi_range(c, n))
     each(79, "val_param", lambda c, _: not values(c, FIXED, VALUE_RICE) or c.val_param <= 16)
     each(80, "val_param", lambda c, _: values(c, FIXED, VALUE_RICE) or c.val_param == 0)
-    each(
-        80, "val_param", lambda c, _: c.val_codec != SIGNED + FIXED or c.val_param > 0 or not c.nnz
-    )
+    signed_fixed = [c for c in chunks if c.val_codec == SIGNED + FIXED and c.nnz]
+    require(all(c.val_param for c in signed_fixed), 80, "SIGNED_FIXED values of no bits")
     each(81, "level_base", lambda c, _: not values(c, RAW, HUFFMAN) or c.level_base == 0)
     each(82, "level_base", lambda c, _: values(c, RAW) or not c.nnz or c.level_base < n_levels)
     each(83, "value code", lambda c, _: not values(c, HUFFMAN) or codes.value_code is not None)

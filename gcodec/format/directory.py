@@ -203,7 +203,7 @@ def _check_keys(
     low, most = np.select(
         [rice, delta | by_column, codec == ids.KeyCodec.BITMAP, codec == ids.KeyCodec.BLOCKS],
         [
-            (nnz, nnz + ((lengths - np.minimum(nnz, lengths)) >> shift)),
+            (nnz, (nnz + ((lengths - np.minimum(nnz, lengths)) >> shift)) * (nnz > 0)),
             (gaps, gaps * MAX_CODE_BITS),
             (lengths * (nnz > 0), lengths * (nnz > 0)),
             (np.zeros_like(nnz), nnz * (MAX_CLASS - 1)),

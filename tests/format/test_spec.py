@@ -705,7 +705,7 @@ OTHER_FAULTS = [
     (84, "rice", [("chunk 0", "val_hi_bits", 40)]),
     (84, "rice", [("chunk 0", "val_hi_bits", 41 * 4 + 1)]),
     (84, "columns", [("chunk 0", "val_hi_bits", 154)]),
-    (85, "empty", [("chunk 0", "key_hi_bits", 1)]),
+    (78, "empty", [("chunk 0", "key_hi_bits", 1)]),
     (86, "columns", [("header", "n_stored", 154)]),
     (87, "delta", [("chunk 0", "len16", 3)]),
     (88, "columns", [("chunk 0", "off16", 1)]),
