@@ -1,0 +1,249 @@
+"""CUDA kernels without a device: ptxas takes them, and their PTX does what the CPU kernels do.
+
+What no device has shown is left open: speed, and how hardware orders memory.
+"""
+
+import os
+import re
+import subprocess
+from functools import cache
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+from backends import flip
+from ptx import WARP, DeviceError, Kernel
+
+import gcodec
+from gcodec.kernels import cpu, reference
+from gcodec.kernels.cuda import planes, target
+from gcodec.kernels.jobs import COUNT, job_table
+
+CAPABILITIES = ((8, 0), (9, 0), (10, 0))
+SCHEDULES = (None, 1, 2)
+NONE = np.iinfo(np.int64).max
+
+
+@cache
+def ptxas():
+    """The assembler's path; without it the module is skipped, but never in CI."""
+    if not os.environ.get("CI"):
+        pytest.importorskip("numba_cuda", reason="pip install 'gcodec[test]'")
+        pytest.importorskip("cuda.pathfinder")
+    from cuda.pathfinder import find_nvidia_binary_utility
+
+    path = find_nvidia_binary_utility("ptxas")
+    if path is None:
+        give_up = pytest.fail if os.environ.get("CI") else pytest.skip
+        give_up("no ptxas: pip install 'gcodec[test]'")
+    return path
+
+
+@cache
+def compiled(name, capability=(9, 0)):
+    """PTX of one of the two kernels."""
+    ptxas()
+    from numba import types
+
+    job_row, word = types.int64[:, ::1], types.uint64[::1]
+    symbols, codes = types.uint32[::1], types.uint16[:, ::1]
+    signatures = {
+        "write_codes": (job_row, symbols, types.uint8[:, ::1], codes, word),
+        "read_codes": (job_row, word, codes, symbols, types.int64[::1]),
+    }
+    function = getattr(planes, name)(target.load())
+    return target.compile_ptx(function, types.void(*signatures[name]), capability)
+
+
+class Coded:
+    """Symbols of several jobs, and the payload that the CPU kernel makes of them."""
+
+    def __init__(self, seed, counts, n_symbols=26):
+        rng = np.random.default_rng(seed)
+        self.lengths = np.zeros((3, n_symbols), np.uint8)
+        self.codes = np.zeros(self.lengths.shape, np.uint16)
+        self.tables = np.zeros((3, 4096), np.uint16)
+        parts, rows, at = [], [], 0
+        for lengths, codes, table in zip(self.lengths, self.codes, self.tables, strict=True):
+            often = (2.0 ** rng.uniform(0, 16, n_symbols)).astype(np.int64)
+            often[rng.permutation(n_symbols)[: rng.integers(n_symbols)]] = 0
+            reference.code_lengths(often, lengths, np.empty((16, 2 * n_symbols), np.int64))
+            reference.codes(lengths, codes)
+            assert reference.decode_table(lengths, table)
+        for count in counts:
+            row, split = int(rng.integers(2)), int(rng.integers(count + 1))
+            of_code = [rng.choice(np.flatnonzero(code), count) for code in self.lengths]
+            code = row + (np.arange(count) < split)
+            symbols = np.choose(code, of_code)
+            start = at + 64 * -(-11 * max(-(-count // 128) - 1, 0) // 64)
+            end = start + int(self.lengths[code, symbols].sum())
+            rows.append((start, end, sum(map(len, parts)), count, row, at, split))
+            parts.append(symbols)
+            at = -(-end // 64) * 64
+        self.symbols = np.concatenate(parts).astype(np.uint32)
+        self.jobs = np.array(rows, np.int64)
+        self.payload = np.zeros(at // 64 + 1, np.uint64)
+        cpu.write_codes(self.jobs, self.symbols, self.lengths, self.codes, self.payload)
+
+    def write(self, ptx, seed=None):
+        payload = np.zeros_like(self.payload)
+        run = Kernel(ptx)
+        arguments = self.jobs, self.symbols, self.lengths, self.codes, payload
+        run(len(self.jobs), WARP * planes.WRITERS, *arguments, seed=seed)
+        return payload
+
+    def read(self, ptx, seed=None, payload=None):
+        payload = self.payload if payload is None else payload
+        return read(ptx, self.jobs, payload, self.tables, self.symbols.size, seed)
+
+
+def read(ptx, jobs, payload, tables, size, seed=None):
+    """Symbols, and the first job at fault or -1."""
+    symbols, fault = np.full(size, 2**32 - 1, np.uint32), np.full(1, NONE)
+    grid = -(-len(jobs) // planes.READERS)
+    arguments = jobs, payload, tables, symbols, fault
+    Kernel(ptx)(grid, WARP * planes.READERS, *arguments, seed=seed)
+    return symbols, -1 if fault[0] == NONE else int(fault[0])
+
+
+COUNTS = (
+    (0, 1, 2, 3, 4, 5),
+    (127, 128, 129),
+    (255, 257, 31, 1000, 1),
+    (1023,),
+    (1024, 1025),
+    (2896, 1448),
+    (4095,),
+    (4097, 0, 3),
+    (8193,),
+)
+
+cuda = pytest.mark.cuda
+
+
+@cuda
+@pytest.mark.parametrize("capability", CAPABILITIES, ids=lambda c: f"sm_{c[0]}{c[1]}")
+@pytest.mark.parametrize("name", ["write_codes", "read_codes"])
+def test_ptxas_spills_nothing(name, capability, tmp_path):
+    ptx = compiled(name, capability)
+    assert not re.search(r"\.f(32|64)|\.local|\bcall\b|\btrap\b", ptx)
+    source = tmp_path / "kernel.ptx"
+    source.write_text(ptx, encoding="ascii")
+    architecture = f"-arch=sm_{capability[0]}{capability[1]}"
+    said = subprocess.run(
+        [ptxas(), architecture, "-v", source, "-o", tmp_path / "kernel.cubin"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stderr
+    assert "0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads" in said
+    assert int(re.search(r"Used (\d+) registers", said)[1]) <= 64
+
+
+@cuda
+@pytest.mark.parametrize("seed", SCHEDULES)
+@pytest.mark.parametrize("counts", COUNTS, ids=str)
+def test_same_bytes_and_symbols_as_the_cpu(counts, seed):
+    plane = Coded(len(counts), counts)
+    assert plane.write(compiled("write_codes"), seed).tobytes() == plane.payload.tobytes()
+    symbols, fault = plane.read(compiled("read_codes"), seed)
+    assert fault == -1
+    assert symbols.tolist() == plane.symbols.tolist()
+
+
+@cuda
+@pytest.mark.parametrize("capability", CAPABILITIES, ids=lambda c: f"sm_{c[0]}{c[1]}")
+@pytest.mark.parametrize("n_symbols", [1, 2, 26, 4096])
+def test_every_architecture_and_alphabet(capability, n_symbols):
+    plane = Coded(n_symbols, (1, 700, 1300), n_symbols)
+    written = plane.write(compiled("write_codes", capability))
+    assert written.tobytes() == plane.payload.tobytes()
+    symbols, fault = plane.read(compiled("read_codes", capability))
+    assert fault == -1
+    assert symbols.tolist() == plane.symbols.tolist()
+
+
+@cuda
+@pytest.mark.parametrize("seed", SCHEDULES)
+def test_damage_is_found_as_by_the_cpu(seed):
+    """Without a load outside of the payload, which the interpreter would refuse."""
+    rng = np.random.default_rng(7)
+    found = []
+    for trial in range(8):
+        plane = Coded(trial, rng.choice([1, 100, 129, 300, 900], 3))
+        payload = flip(plane.payload, *rng.integers(0, 64 * plane.payload.size - 64, 2))
+        if trial % 4 == 0:
+            payload = rng.integers(0, 2**64, payload.size, np.uint64)
+        expected = np.zeros_like(plane.symbols)
+        fault = cpu.read_codes(plane.jobs, payload, plane.tables, expected)
+        symbols, ours = plane.read(compiled("read_codes"), seed, payload)
+        assert ours == fault
+        assert fault >= 0 or symbols.tolist() == expected.tolist()
+        found.append(fault)
+    assert set(found) >= {0, 1}
+
+
+WIDE = (np.arange(4096) << 4 | 12).astype(np.uint16)
+LONE = (np.arange(4096) % 2 == 0).astype(np.uint16)
+
+
+@cuda
+@pytest.mark.parametrize(
+    ("job", "payload"),
+    [
+        pytest.param(
+            job_table(64, 0, 257, end=64 + 257 * 12), [2047 | 1536 << 11] + [0] * 50,
+            id="a block that the index puts at the end, and one past it",
+        ),
+        pytest.param(job_table(0, 0, 128, end=200), [0] * 5, id="more codes than bits"),
+        pytest.param(job_table(0, 0, 2, end=12, split=1), [1, 0], id="no code, but all bits used"),
+    ],
+)  # fmt: skip
+def test_hostile(job, payload):
+    """Found without a load past the padding, which the interpreter would refuse."""
+    tables, words = np.stack((WIDE, LONE)), np.array(payload, np.uint64)
+    size = int(job[0, COUNT])
+    assert cpu.read_codes(job, words, tables, np.zeros(size, np.uint32)) == 0
+    assert read(compiled("read_codes"), job, words, tables, size)[1] == 0
+
+
+@cuda
+@pytest.mark.parametrize(
+    ("name", "barrier", "which"),
+    [
+        ("write_codes", "bar.sync", 0),
+        ("read_codes", "bar.warp.sync", 0),
+        ("read_codes", "bar.warp.sync", 1),
+    ],
+)
+def test_no_barrier_can_go(name, barrier, which):
+    """Schedules tell kernels without one from sound ones."""
+    ptx = compiled(name)
+    place = [match.start() for match in re.finditer(re.escape(barrier), ptx)][which]
+    end = ptx.index(";", place) + 1
+    broken = ptx[:place] + ptx[end:]
+    plane = Coded(3, (2896,))
+
+    def sound(seed):
+        try:
+            if name == "write_codes":
+                return plane.write(broken, seed).tobytes() == plane.payload.tobytes()
+            return plane.read(broken, seed)[0].tolist() == plane.symbols.tolist()
+        except DeviceError:
+            return False
+
+    assert not all(map(sound, range(12)))
+
+
+def test_a_missing_compiler_is_named(monkeypatch):
+    monkeypatch.setattr(target, "find_spec", lambda name: None)
+    with pytest.raises(gcodec.BackendUnavailableError, match="pip install"):
+        target.load()
+
+
+def test_the_deprecated_target_is_not_taken():
+    if find_spec("numba_cuda") is None:
+        with pytest.raises(gcodec.BackendUnavailableError):
+            target.load()
+    else:
+        assert "numba_cuda" in target.load().__file__
