@@ -1,0 +1,128 @@
+"""What proving a frame before writing costs: `python bench/validation.py`.
+
+The peer trusts its input: one loop over Rice keys and Rice values that reads both planes once and
+adds straight into the output, with no check, no scratch and no proof. It is handed the directory,
+already parsed, so that it is the least a decoder of the same frame can do.
+"""
+
+import argparse
+
+import numba
+import numpy as np
+from harness import READ, interleave, read_pass, store, table
+
+import gcodec
+from gcodec.arrays import as_bytes
+from gcodec.format.directory import KEY_HIGH, KEY_LOW, SIGN, VALUE_HIGH, VALUE_LOW, planes
+from gcodec.format.frame import parse
+from gcodec.format.ids import KeyCodec, ValueCodec
+from gcodec.kernels import load
+from gcodec.kernels.cpu.bits import LOW_SIX, ONE, SIX, ZERO, get
+from gcodec.kernels.cpu.jit import trailing_zeros
+
+TARGET = 1.25
+
+
+@numba.njit(nogil=True, error_model="numpy")
+def trusting(starts, counts, shifts, payload, levels, chunk_log2, out):
+    """Add all values at all keys, believing every bit."""
+    for chunk in range(starts.shape[0]):
+        part = out[chunk << chunk_log2 :]
+        key_shift, value_shift = np.uint64(shifts[chunk, 0]), np.uint64(shifts[chunk, 1])
+        key_mask, value_mask = (ONE << key_shift) - ONE, (ONE << value_shift) - ONE
+        key_word, value_word = (
+            np.uint64(starts[chunk, KEY_HIGH]),
+            np.uint64(starts[chunk, VALUE_HIGH]),
+        )
+        key_rest, value_rest = payload[key_word], payload[value_word]
+        key_next, value_next = key_word << SIX, value_word << SIX
+        key_low, value_low = (
+            np.uint64(starts[chunk, KEY_LOW]) << SIX,
+            np.uint64(starts[chunk, VALUE_LOW]) << SIX,
+        )
+        sign = np.uint64(starts[chunk, SIGN]) << SIX
+        position = ~ZERO
+        for _ in range(counts[chunk]):
+            while key_rest == ZERO:
+                key_word += ONE
+                key_rest = payload[key_word]
+            bit = (key_word << SIX) + trailing_zeros(key_rest)
+            key_rest &= key_rest - ONE
+            gap = ((bit - key_next) << key_shift) | get(payload, key_low, key_mask)
+            key_next = bit + ONE
+            key_low += key_shift
+            position += gap + ONE
+            while value_rest == ZERO:
+                value_word += ONE
+                value_rest = payload[value_word]
+            bit = (value_word << SIX) + trailing_zeros(value_rest)
+            value_rest &= value_rest - ONE
+            index = ((bit - value_next) << value_shift) | get(payload, value_low, value_mask)
+            value_next = bit + ONE
+            value_low += value_shift
+            negative = (payload[sign >> SIX] >> (sign & LOW_SIX)) & ONE
+            sign += ONE
+            level = levels[index]
+            part[position] += -level if negative else level
+
+
+def prepare(frame):
+    """Arguments of `trusting` but the output."""
+    parsed = parse(as_bytes(frame), load("cpu").xxh64)
+    directory = parsed.directory
+    assert (directory["key_codec"] == KeyCodec.RICE).all()
+    assert (directory["val_codec"] == ValueCodec.RICE).all()
+    return (
+        planes(directory, parsed.element),
+        directory["nnz"].astype(np.int64),
+        np.stack((directory["key_param"], directory["val_param"]), 1).astype(np.int64),
+        parsed.payload,
+        parsed.tables.levels.view(np.float32),
+        parsed.header.chunk_log2,
+    )
+
+
+def compare(n, rounds):
+    """Nanoseconds per key of both, after sums of both were found equal."""
+    rng = np.random.default_rng(0)
+    codec = gcodec.get_codec("reclog:ratio=0.01,keys=rice")
+    grads = [rng.laplace(scale=1e-3, size=n).astype(np.float32) for _ in range(3)]
+    frames = [codec.encode(grad) for grad in grads]
+    prepared = [prepare(frame) for frame in frames]
+    out = np.zeros(n, np.float32)
+    for frame, known in zip(frames, prepared, strict=True):
+        sums = np.zeros(n, np.float32), np.zeros(n, np.float32)
+        trusting(*known, sums[0])
+        gcodec.accumulate(frame, sums[1])
+        assert np.array_equal(*sums)
+    seconds = interleave(
+        {
+            READ: lambda i: read_pass(grads[i % 3].view(np.uint32)),
+            "proved": lambda i: gcodec.accumulate(frames[i % 3], out),
+            "trusting": lambda i: trusting(*prepared[i % 3], out),
+        },
+        rounds=rounds,
+    )
+    kept = round(0.01 * n)
+    return {
+        "proved, ns per key": 1e9 * seconds["proved"] / kept,
+        "trusting, ns per key": 1e9 * seconds["trusting"] / kept,
+        "proved over trusting": seconds["proved"] / seconds["trusting"],
+        "proved, passes": seconds["proved"] / seconds[READ],
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--n", type=int, default=1 << 24)
+    parser.add_argument("--rounds", type=int, default=25)
+    arguments = parser.parse_args()
+    figures = {n: compare(n, arguments.rounds) for n in (1 << 17, 1 << 20, arguments.n)}
+    columns = list(figures[arguments.n])
+    rows = [[n, *figure.values()] for n, figure in figures.items()]
+    print(table(f"decode + accumulate, 1 % kept, aim {TARGET}", ["n", *columns], rows))
+    print(store("validation", figures))
+
+
+if __name__ == "__main__":
+    main()
