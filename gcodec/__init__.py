@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from .merging import merge
     from .quantize import Raw, ReciprocalLog
     from .recipes import get_codec
-    from .select import SampledQuantile, Threshold, TopK
+    from .select import Dense, SampledQuantile, Threshold, TopK
+    from .slicing import slice
     from .verification import Verification, verify
 
 __version__ = "0.1.0"
@@ -72,7 +73,8 @@ _HOMES = {
     "merging": ("merge",),
     "quantize": ("Raw", "ReciprocalLog"),
     "recipes": ("get_codec",),
-    "select": ("SampledQuantile", "Threshold", "TopK"),
+    "select": ("Dense", "SampledQuantile", "Threshold", "TopK"),
+    "slicing": ("slice",),
     "verification": ("Verification", "verify"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
@@ -81,6 +83,7 @@ __all__ = [
     "BackendUnavailableError",
     "Codec",
     "Corrupt",
+    "Dense",
     "ErrorFeedback",
     "Frame",
     "FrameError",
@@ -111,6 +114,7 @@ __all__ = [
     "get_codec",
     "inspect",
     "merge",
+    "slice",
     "verify",
 ]
 

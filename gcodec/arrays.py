@@ -1,19 +1,58 @@
 """From what callers pass to what kernels take: the only file that knows kinds of arrays."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import BackendUnavailableError, Mismatch, UnsupportedDtypeError
+from .format.elements import ELEMENTS, FLOAT32, Element, Patterns
+from .format.ids import ElementType
+
+Numbers = NDArray[Any]
+"""float16, float32, float64, or uint16 for the bit patterns of bfloat16, which NumPy has not."""
+
+NUMBERS: Final[dict[ElementType, np.dtype[Any]]] = {
+    ElementType.FLOAT16: np.dtype(np.float16),
+    ElementType.BFLOAT16: np.dtype(np.uint16),
+    ElementType.FLOAT32: np.dtype(np.float32),
+    ElementType.FLOAT64: np.dtype(np.float64),
+}
 
 
 class Gradient(NamedTuple):
-    """A gradient as kernels read it: flat, float32, read-only; `shape` is the caller's."""
+    """A gradient as kernels read it: flat bit patterns, read-only; `shape` is the caller's."""
 
-    flat: NDArray[np.float32]
+    bits: Patterns
+    element: Element
     shape: tuple[int, ...]
+
+    def numbers(self) -> Numbers:
+        """Its elements as float32, or as float64 if they are."""
+        return widen(self.bits, self.element)
+
+    def widened(self) -> "Gradient":
+        """The same numbers as float32, or as float64 if they are."""
+        if self.element.bits >= FLOAT32.bits:
+            return self
+        return Gradient(read_only(self.numbers().view(FLOAT32.pattern)), FLOAT32, self.shape)
+
+
+def widen(patterns: Patterns, element: Element) -> Numbers:
+    """Patterns as float32, exactly, or as float64 if they are; a view where possible."""
+    if element.type is ElementType.BFLOAT16:
+        return (patterns.astype(np.uint32) << np.uint32(16)).view(np.float32)
+    numbers = patterns.view(NUMBERS[element.type])
+    return numbers.astype(np.float32) if element.bits < FLOAT32.bits else numbers
+
+
+def element_of(dtype: np.dtype[Any]) -> Element | None:
+    """The element type of a NumPy dtype, or of one that other packages add; None if none."""
+    if dtype.name == "bfloat16" and dtype.itemsize == 2 and dtype.isnative:
+        return ELEMENTS[ElementType.BFLOAT16]
+    found = [kind for kind, number in NUMBERS.items() if dtype == number]
+    return ELEMENTS[found[0]] if found else None
 
 
 def read_only(array: NDArray[Any]) -> NDArray[Any]:
@@ -31,7 +70,7 @@ def gradient(array: Any) -> Gradient:
     Raises
     ------
     UnsupportedDtypeError
-        If the elements are not native float32.
+        If the elements are not native float16, bfloat16 (also as uint16), float32 or float64.
     BackendUnavailableError
         If the array lives on a device.
     """
@@ -40,29 +79,32 @@ def gradient(array: Any) -> Gradient:
             "the array is on a CUDA device, and there are CPU kernels only: copy it to the host"
         )
     host = np.asarray(array)
-    if host.dtype != np.float32:
+    element = element_of(host.dtype)
+    if element is None:
         raise UnsupportedDtypeError(
-            f"elements are {host.dtype}, gcodec encodes float32: pass x.astype(numpy.float32)"
+            f"elements are {host.dtype}, gcodec encodes native float16, bfloat16 (or its bits as "
+            "uint16), float32 and float64: pass x.astype(numpy.float32)"
         )
-    return Gradient(read_only(np.ascontiguousarray(host).reshape(-1)), host.shape)
+    flat = np.ascontiguousarray(host).reshape(-1).view(element.pattern)
+    return Gradient(read_only(flat), element, host.shape)
 
 
-def pairs(keys: Any, values: Any, n: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Check ascending keys in [0, n) and their float32 values.
+def pairs(keys: Any, values: Any, n: int) -> tuple[NDArray[np.int64], Gradient]:
+    """Check ascending keys in [0, n) and their values.
 
     Raises
     ------
     Mismatch
         If the lengths differ, a key repeats, descends or is out of range.
     UnsupportedDtypeError
-        If the keys are not integers or the values not native float32.
+        If the keys are not integers, or the values not of a type that `gradient` takes.
     """
-    positions, flat = np.asarray(keys), gradient(values).flat
+    positions, flat = np.asarray(keys), gradient(values)
     if not np.issubdtype(positions.dtype, np.integer):
         raise UnsupportedDtypeError(f"keys are {positions.dtype}, they must be integers")
-    if positions.ndim != 1 or positions.size != flat.size:
+    if positions.ndim != 1 or positions.size != flat.bits.size:
         raise Mismatch(
-            f"{positions.size} keys of {positions.ndim} dimensions for {flat.size} values"
+            f"{positions.size} keys of {positions.ndim} dimensions for {flat.bits.size} values"
         )
     if positions.size and not 0 <= int(positions.min()) <= int(positions.max()) < n:
         raise Mismatch(f"a key lies outside 0..{n - 1}")
@@ -89,22 +131,28 @@ def as_bytes(frame: Any) -> NDArray[np.uint8]:
     return read_only(array)
 
 
-def output(out: Any, size: int, shapes: Sequence[tuple[int, ...]]) -> NDArray[np.float32]:
-    """Check the caller's output array; return it flat.
+def output(
+    out: Any, element: Element, size: int, shapes: Sequence[tuple[int, ...]], *, exact: bool
+) -> Numbers:
+    """Check the caller's output array for elements of a type; return it flat.
+
+    It is of that type (bfloat16 as bits) if `exact` is set, or of that which holds sums of it.
 
     Raises
     ------
     Mismatch
-        If it is not a writable, C-contiguous float32 array of `size` elements.
+        If it is not a writable, C-contiguous array of such a type with `size` elements.
     """
     plain = isinstance(out, np.ndarray) and not isinstance(out, np.ma.MaskedArray)
-    if not plain or out.dtype != np.float32:
+    wide = np.dtype(np.float32 if element.bits <= FLOAT32.bits else np.float64)
+    own = plain and element_of(out.dtype) == element
+    if not plain or not (out.dtype == wide or (exact and own)):
         kind = f"an array of {out.dtype}" if plain else type(out).__name__
-        raise Mismatch(f"out is {kind}, the frame holds float32: pass a float32 NumPy array")
+        raise Mismatch(f"out is {kind}, the frame holds {element.name}: pass a {wide} NumPy array")
     if out.size != size:
         held = f"shape {shapes[0]}" if len(shapes) == 1 else f"{len(shapes)} tensors"
         raise Mismatch(f"out has {out.size} elements, the frame has {size} ({held})")
     if not out.flags.c_contiguous or not out.flags.writeable:
         raise Mismatch("out must be C-contiguous and writable")
-    flat: NDArray[np.float32] = out.view(np.ndarray).reshape(-1)
-    return flat
+    flat: Numbers = out.view(np.ndarray).reshape(-1)
+    return flat if out.dtype == wide else flat.view(NUMBERS[element.type])

@@ -4,8 +4,6 @@ from dataclasses import dataclass, field
 from operator import index
 from typing import Any
 
-import numpy as np
-
 from . import arrays, encoder, kernels
 from .encoder import Layout, Recipe
 from .format.frame import Frame
@@ -22,8 +20,8 @@ class Codec:
 
     Parameters
     ----------
-    select : TopK, Threshold or SampledQuantile
-        Which elements go. Zeros never do.
+    select : TopK, Threshold, SampledQuantile or Dense
+        Which elements go. Zeros do with `Dense` only.
     quantize : Raw or ReciprocalLog
         What their values become.
     keys : {"auto", "delta", "columns", "rice", "blocks", "coo", "bitmap"}
@@ -48,11 +46,15 @@ class Codec:
     select: Selector = TopK(ratio=0.01)  # noqa: RUF009 - frozen
     quantize: Quantizer = Raw()  # noqa: RUF009 - frozen
     keys: str = "auto"
+    per_tensor: bool = False
     backend: str = field(default="cpu", compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.keys not in KEY_PACKINGS:
             raise ValueError(f"keys is one of {', '.join(KEY_PACKINGS)}, not {self.keys!r}")
+        if self.per_tensor not in (False, True):
+            raise ValueError(f"per_tensor is true or false, not {self.per_tensor!r}")
+        object.__setattr__(self, "per_tensor", bool(self.per_tensor))
         if self.backend not in kernels.BACKENDS:
             raise ValueError(
                 f"backend is one of {', '.join(kernels.BACKENDS)}, not {self.backend!r}"
@@ -60,7 +62,8 @@ class Codec:
 
     def recipe(self) -> Recipe:
         """The codec's parts with its kernels loaded."""
-        return Recipe(self.select, self.quantize, self.keys, kernels.load(self.backend))
+        loaded = kernels.load(self.backend)
+        return Recipe(self.select, self.quantize, self.keys, self.per_tensor, loaded)
 
     def encode(
         self, grad: Any, *, name: str = "", step: int = 0, tensors: Layout | None = None
@@ -69,9 +72,10 @@ class Codec:
 
         Parameters
         ----------
-        grad : float32 array of any shape
-            NumPy, or anything `numpy.asarray` takes without a copy. Not modified; copied only if it
-            is not C-contiguous.
+        grad : array of any shape
+            float16, bfloat16, float32 or float64, from NumPy, or anything `numpy.asarray` takes
+            without a copy. An array of uint16 holds the bit patterns of bfloat16, which NumPy has
+            not. Not modified; copied only if it is not C-contiguous.
         name : str
             The tensor's name; its hash goes into the frame and, where a selector samples, into the
             sample.
@@ -95,13 +99,13 @@ class Codec:
         NonFiniteError
             If there is a NaN or an infinity.
         UnsupportedDtypeError
-            If the elements are not float32.
+            If the elements are of no such type.
         """
         gradient, recipe = arrays.gradient(grad), self.recipe()
         origin = encoder.origin(recipe, name, gradient.shape, step, tensors)
-        top = int(recipe.kernels.magnitude_max(arrays.read_only(gradient.flat.view(np.uint32))))
-        encoder.check_finite(top, gradient.flat, name)
-        return encoder.encode_dense(recipe, gradient.flat, top, origin)
+        top = int(recipe.kernels.magnitude_max(gradient.bits))
+        encoder.check_finite(top, gradient, name)
+        return encoder.encode_dense(recipe, gradient, top, origin)
 
     def encode_sparse(
         self, keys: Any, values: Any, n: int, *, name: str = "", step: int = 0
@@ -115,8 +119,8 @@ class Codec:
         ----------
         keys : integer array
             Strictly ascending flat positions in [0, n).
-        values : float32 array
-            As many as keys; zeros are dropped.
+        values : array
+            As many as keys, of a type that `encode` takes; zeros are dropped.
         n : int
             Length of the dense vector.
 
@@ -132,7 +136,7 @@ class Codec:
         recipe = self.recipe()
         origin = encoder.origin(recipe, name, (n,), step)
         n = index(n)
-        positions, flat = arrays.pairs(keys, values, n)
-        top = int(recipe.kernels.magnitude_max(arrays.read_only(flat.view(np.uint32))))
-        encoder.check_finite(top, flat, name, keys=positions)
-        return encoder.encode_pairs(recipe, positions, flat, top, origin, n)
+        positions, pairs = arrays.pairs(keys, values, n)
+        top = int(recipe.kernels.magnitude_max(pairs.bits))
+        encoder.check_finite(top, pairs, name, keys=positions)
+        return encoder.encode_pairs(recipe, positions, pairs, top, origin, n)

@@ -12,6 +12,7 @@ from . import arrays
 from .encoder import name_hash
 from .errors import Corrupt, LimitExceeded, Mismatch
 from .format import frame as wire
+from .format.elements import FLOAT32, Patterns
 from .kernels import load
 from .packing import read_payload
 
@@ -20,13 +21,21 @@ MAX_ELEMENTS: Final = 1 << 28
 
 
 class Content(NamedTuple):
-    """Kept elements of some chunks, proved: keys within each chunk, values, their counts."""
+    """Kept elements of some chunks, proved: keys within each chunk, patterns, their counts."""
 
     parsed: wire.Parsed
     keys: NDArray[np.uint32]
-    values: NDArray[np.float32]
+    bits: Patterns
     counts: NDArray[np.int64]
     first_chunk: int
+
+    def values(self) -> arrays.Numbers:
+        """What the elements hold, as float32, or as float64 if they are."""
+        return arrays.widen(self.bits, self.parsed.element)
+
+    def numbers(self) -> arrays.Numbers:
+        """What the elements hold, in their own type; bfloat16 as bits."""
+        return self.bits.view(arrays.NUMBERS[self.parsed.element.type])
 
     def positions(self) -> NDArray[np.int64]:
         """Flat positions of the keys."""
@@ -44,54 +53,62 @@ def unpack_chunks(
     parsed: wire.Parsed, kernels: ModuleType, first: int, stop: int | None
 ) -> Content:
     """What chunks `first` to `stop` hold, checked as by `unpack`; others are not looked at."""
+    check_chunks(parsed, kernels, first, stop)
     directory, lengths = parsed.directory[first:stop], parsed.lengths[first:stop]
-    checks = np.zeros(directory.size, np.uint32)
-    kernels.chunk_checks(arrays.read_only(parsed.payload.view(np.uint8)), directory, first, checks)
-    wrong = checks != directory["check"]
-    if wrong.any():
-        raise Corrupt(f"chunk {first + int(np.argmax(wrong))}: check does not match the payload")
     part = parsed._replace(directory=directory, lengths=lengths)
     keys, bits = read_payload(part, first, kernels)
     counts = directory["nnz"].astype(np.int64)
-    return Content(parsed, keys, bits.view(np.float32), counts, first)
+    return Content(parsed, keys, bits, counts, first)
+
+
+def check_chunks(parsed: wire.Parsed, kernels: ModuleType, first: int, stop: int | None) -> None:
+    """Raise `Corrupt` if the bytes of one of these chunks do not match its check."""
+    directory = parsed.directory[first:stop]
+    checks = np.zeros(directory.size, np.uint32)
+    payload = arrays.read_only(parsed.payload.view(np.uint8))
+    kernels.chunk_checks(payload, directory, first, checks)
+    wrong = checks != directory["check"]
+    if wrong.any():
+        raise Corrupt(f"chunk {first + int(np.argmax(wrong))}: check does not match the payload")
 
 
 def _parse(frame: Any, kernels: ModuleType) -> wire.Parsed:
     return wire.parse(arrays.as_bytes(frame), kernels.xxh64)
 
 
-def add(content: Content, flat: NDArray[np.float32], scale: float, kernels: ModuleType) -> None:
-    """Add proved content, times `scale`, to a flat array of the frame's length."""
-    log2 = content.parsed.header.chunk_log2
-    kernels.accumulate(content.keys, content.counts, log2, content.values, scale, flat)
+def add(content: Content, flat: arrays.Numbers, scale: float, kernels: ModuleType) -> None:
+    """Add proved content, times `scale`, to a flat float32 or float64 array."""
+    log2, factor = content.parsed.header.chunk_log2, flat.dtype.type(scale)
+    kernels.accumulate(content.keys, content.counts, log2, content.values(), factor, flat)
 
 
 def decode(
     frame: Any,
     *,
-    out: NDArray[np.float32] | None = None,
+    out: NDArray[Any] | None = None,
     max_elements: int = MAX_ELEMENTS,
     backend: str = "cpu",
-) -> NDArray[np.float32]:
+) -> NDArray[Any]:
     """Decode a frame into a dense array.
 
     Parameters
     ----------
     frame : Frame or bytes-like
         One frame; bytes after it are ignored.
-    out : float32 array, optional
-        Where to put the result: C-contiguous, writable, of as many elements as the frame has.
-        Overwritten.
+    out : array, optional
+        Where to put the result: C-contiguous, writable, of as many elements as the frame has, and
+        of their type. 16-bit frames also fill float32. Overwritten.
     max_elements : int
-        Without `out`, refuse frames that describe more elements than this (default 2**28, 1 GiB): a
-        few hundred bytes may describe a terabyte of zeros.
+        Without `out`, refuse frames that describe more elements than this (default 2**28, 1 GiB of
+        float32): a few hundred bytes may describe a terabyte of zeros.
     backend : {"cpu", "reference"}
 
     Returns
     -------
-    float32 array
-        `out`, or a new array of the shape that was encoded (flat if the frame holds several
-        tensors).
+    array
+        `out`, or a new array of the type and shape that were encoded (flat if the frame holds
+        several tensors). NumPy has no bfloat16: those are uint16 bit patterns, for
+        `.view(ml_dtypes.bfloat16)`, or pass a float32 `out`.
 
     Raises
     ------
@@ -107,9 +124,9 @@ def decode(
     """
     kernels = load(backend)
     parsed = _parse(frame, kernels)
-    header, shapes = parsed.header, _shapes(parsed)
+    header, element, shapes = parsed.header, parsed.element, _shapes(parsed)
     if out is not None:
-        flat = arrays.output(out, header.n_elements, shapes)
+        flat = arrays.output(out, element, header.n_elements, shapes, exact=True)
     elif header.n_elements > max_elements:
         raise LimitExceeded(
             f"the frame has {header.n_elements} elements, max_elements is {max_elements}: "
@@ -117,33 +134,37 @@ def decode(
         )
     content = unpack_chunks(parsed, kernels, 0, None)
     if out is None:
-        out = np.zeros(shapes[0] if len(shapes) == 1 else header.n_elements, np.float32)
+        shape = shapes[0] if len(shapes) == 1 else (header.n_elements,)
+        out = np.zeros(shape, arrays.NUMBERS[element.type])
         flat = out.reshape(-1)
     else:
         flat.fill(0)
-    kernels.scatter(content.keys, content.counts, header.chunk_log2, content.values, flat)
+    bits = content.bits
+    if flat.itemsize != bits.itemsize:
+        bits = content.values().view(FLOAT32.pattern)
+    kernels.scatter(content.keys, content.counts, header.chunk_log2, bits, flat.view(bits.dtype))
     return out
 
 
 def accumulate(
-    frame: Any, out: NDArray[np.float32], *, scale: float = 1.0, backend: str = "cpu"
-) -> NDArray[np.float32]:
+    frame: Any, out: NDArray[Any], *, scale: float = 1.0, backend: str = "cpu"
+) -> NDArray[Any]:
     """Add a frame's values, times `scale`, to a dense array: all, or none if it is refused.
 
-    Each element is one float32 multiplication and one float32 addition, so sums in a given order
-    have the same bits on every machine.
+    Each element is one multiplication and one addition in float32 (for frames of float64: in
+    float64), so sums in a given order have the same bits on every machine.
 
     Parameters
     ----------
     frame : Frame or bytes-like
-    out : float32 array
+    out : float32 array, or float64 array for a frame of float64
         C-contiguous, writable, of as many elements as the frame has.
     scale : float
-        Rounded to float32.
+        Rounded to the type of `out`.
 
     Returns
     -------
-    float32 array
+    array
         `out`.
 
     Raises
@@ -153,27 +174,33 @@ def accumulate(
     """
     kernels = load(backend)
     parsed = _parse(frame, kernels)
-    flat = arrays.output(out, parsed.header.n_elements, _shapes(parsed))
+    size, shapes = parsed.header.n_elements, _shapes(parsed)
+    flat = arrays.output(out, parsed.element, size, shapes, exact=False)
     add(unpack_chunks(parsed, kernels, 0, None), flat, scale, kernels)
     return out
 
 
 def decode_sparse(
     frame: Any, *, start: int = 0, stop: int | None = None, backend: str = "cpu"
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Decode a frame into ascending flat positions (int64[nnz]) and values (float32[nnz]).
+) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """Decode a frame into ascending flat positions (int64[nnz]) and values, in their own type.
 
     With `start` and `stop`, only those in [start, stop), for the price of the chunks that overlap
     it.
     """
     kernels = load(backend)
-    parsed = _parse(frame, kernels)
+    return _decode_range(_parse(frame, kernels), start, stop, kernels)
+
+
+def _decode_range(
+    parsed: wire.Parsed, start: int, stop: int | None, kernels: ModuleType
+) -> tuple[NDArray[np.int64], NDArray[Any]]:
     n, log2 = parsed.header.n_elements, parsed.header.chunk_log2
     start, stop, _ = slice(start, stop).indices(n)
     content = unpack_chunks(parsed, kernels, start >> log2, -(-max(start, stop) >> log2))
     positions = content.positions()
     inside = slice(*np.searchsorted(positions, (start, max(start, stop))))
-    return positions[inside], content.values[inside]
+    return positions[inside], content.numbers()[inside]
 
 
 def decode_tensor(
@@ -182,7 +209,7 @@ def decode_tensor(
     *,
     max_elements: int = MAX_ELEMENTS,
     backend: str = "cpu",
-) -> NDArray[np.float32]:
+) -> NDArray[Any]:
     """Decode one tensor of a frame, for the price of the chunks that overlap it.
 
     Parameters
@@ -195,8 +222,8 @@ def decode_tensor(
 
     Returns
     -------
-    float32 array
-        Of the tensor's shape.
+    array
+        Of the tensor's type and shape; bfloat16 as uint16 bit patterns.
 
     Raises
     ------
@@ -206,7 +233,8 @@ def decode_tensor(
         As for `decode`.
     """
     kernels = load(backend)
-    tensors = _parse(frame, kernels).tensors
+    parsed = _parse(frame, kernels)
+    tensors = parsed.tensors
     if isinstance(tensor, str):
         wanted = name_hash(tensor, kernels)
         found = [t for t in tensors if t.name_hash == wanted]
@@ -218,8 +246,8 @@ def decode_tensor(
     if size > max_elements:
         raise LimitExceeded(f"the tensor has {size} elements, max_elements is {max_elements}")
     first = found[0].start
-    keys, values = decode_sparse(frame, start=first, stop=first + size, backend=backend)
-    dense = np.zeros(size, np.float32)
+    keys, values = _decode_range(parsed, first, first + size, kernels)
+    dense = np.zeros(size, values.dtype)
     dense[keys - first] = values
     return dense.reshape(found[0].shape)
 

@@ -22,12 +22,13 @@ class ErrorFeedback:
     `encode` writes the new residual beside the old one; `commit` makes it current once the message
     was really delivered, `rollback` forgets it. A failed `encode` changes nothing.
 
-    With u = gradient + residual and v the decoded message, the new residual u - v is exact in
-    float32 for every method of this version (v = 0, v = u, or u/2 <= v <= 2u), so residual +
-    decoded message gives u back bit for bit.
+    With u = gradient + residual and v the decoded message, the new residual u - v is exact for
+    every method of this version (v = 0, v = u, or u/2 <= v <= 2u), so residual + decoded message
+    gives u back bit for bit.
 
-    State: two float32 buffers of the tensor's size for each name. Residuals are in gradient units,
-    so a change of the learning rate does not touch them.
+    Residuals and messages are float32, also where gradients have 16 bits, and float64 where they
+    are. State: two such buffers of the tensor's size for each name. Residuals are in gradient
+    units, so a change of the learning rate does not touch them.
 
     Parameters
     ----------
@@ -45,8 +46,8 @@ class ErrorFeedback:
 
     def __init__(self, codec: Codec) -> None:
         self.codec = codec
-        self._residuals: dict[str, NDArray[np.float32]] = {}
-        self._spare: dict[str, NDArray[np.float32]] = {}
+        self._residuals: dict[str, NDArray[Any]] = {}
+        self._spare: dict[str, NDArray[Any]] = {}
         self._pending: set[str] = set()
 
     def encode(
@@ -58,7 +59,8 @@ class ErrorFeedback:
         ----------
         name : str
             The tensor's name; its shape must not change while there is a residual.
-        grad : float32 array
+        grad : array
+            As for `Codec.encode`; its type must not change either.
         step : int
         tensors : sequence of (name, shape), optional
             As for `Codec.encode`.
@@ -74,25 +76,27 @@ class ErrorFeedback:
         """
         if name in self._pending:
             raise StateError(f"the last message of {name!r} is open: commit or rollback it first")
-        gradient, recipe = arrays.gradient(grad), self.codec.recipe()
+        gradient, recipe = arrays.gradient(grad).widened(), self.codec.recipe()
         origin = encoder.origin(recipe, name, gradient.shape, step, tensors)
+        numbers = gradient.numbers()
         residual = self._residuals.get(name)
         if residual is None:
-            residual = np.zeros(gradient.shape, np.float32)
-        elif residual.shape != gradient.shape:
+            residual = np.zeros(gradient.shape, numbers.dtype)
+        elif residual.shape != gradient.shape or residual.dtype != numbers.dtype:
             raise StateError(
-                f"{name!r} has shape {gradient.shape}, its residual {residual.shape}: "
-                "reset it first"
+                f"{name!r} has shape {gradient.shape} of {numbers.dtype}, its residual "
+                f"{residual.shape} of {residual.dtype}: reset it first"
             )
         spare = self._spare.get(name)
         if spare is None:
-            spare = np.empty(gradient.shape, np.float32)
+            spare = np.empty_like(residual)
         total = spare.reshape(-1)
-        top = int(
-            recipe.kernels.compensate(gradient.flat, arrays.read_only(residual.reshape(-1)), total)
-        )
-        encoder.check_finite(top, total, name, "the sum of gradient and residual of")
-        frame = encoder.encode_dense(recipe, total, top, origin, residual=total)
+        bits = total.view(gradient.bits.dtype)
+        before = arrays.read_only(residual.reshape(-1))
+        top = int(recipe.kernels.compensate(numbers, before, total, bits))
+        summed = gradient._replace(bits=arrays.read_only(bits))
+        encoder.check_finite(top, summed, name, "the sum of gradient and residual of")
+        frame = encoder.encode_dense(recipe, summed, top, origin, residual=total)
         self._residuals[name], self._spare[name] = residual, spare
         self._pending.add(name)
         return frame
@@ -106,7 +110,7 @@ class ErrorFeedback:
         """The last message of `name` was not delivered: the residual from before it stays."""
         self._close(name)
 
-    def residual(self, name: str) -> NDArray[np.float32]:
+    def residual(self, name: str) -> NDArray[Any]:
         """The committed residual of `name`: a read-only view, good until the next `encode`."""
         if name not in self._residuals:
             raise StateError(f"no residual of {name!r}; there are {sorted(self._residuals)}")
@@ -118,23 +122,18 @@ class ErrorFeedback:
             state.pop(name, None)
         self._pending.discard(name)
 
-    def state_dict(self) -> dict[str, NDArray[np.float32]]:
+    def state_dict(self) -> dict[str, NDArray[Any]]:
         """Copies of the committed residuals, by name. Per rank: every rank saves its own."""
         return {name: residual.copy() for name, residual in self._residuals.items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Replace all residuals by those of `state_dict`; open messages are forgotten."""
+        residuals = {}
         for name, value in state.items():
-            top = int(
-                self.codec.recipe().kernels.magnitude_max(
-                    arrays.gradient(value).flat.view(np.uint32)
-                )
-            )
-            encoder.check_finite(top, arrays.gradient(value).flat, name, "the residual of")
-        residuals = {
-            name: np.array(arrays.gradient(value).flat).reshape(np.shape(value))
-            for name, value in state.items()
-        }
+            residual = arrays.gradient(value).widened()
+            top = int(self.codec.recipe().kernels.magnitude_max(residual.bits))
+            encoder.check_finite(top, residual, name, "the residual of")
+            residuals[name] = np.array(residual.numbers()).reshape(residual.shape)
         self._residuals, self._spare, self._pending = residuals, {}, set()
 
     def _close(self, name: str) -> None:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from .decoder import unpack
 from .format import ids
 from .format.directory import KEY_HIGH, KEY_INDEX, KEY_LOW, SIGN, planes
+from .format.elements import Patterns
 from .kernels import load
 
 
@@ -18,8 +19,8 @@ class Inspection:
 
     Bits per key and per value count the planes in words of 64 bits; a value's bits include its
     sign. The entropies are those of independent positions of the same density, and of the values by
-    their frequency. Compression ratios are uncompressed / compressed, against dense float32 and
-    against 64-bit key-value pairs.
+    their frequency. Compression ratios are uncompressed / compressed, against the dense array and
+    against pairs of a 32-bit key and a value.
     """
 
     frame_bytes: int
@@ -66,7 +67,7 @@ class Inspection:
             ("cost", f"{self.bytes_per_kept:.3f} bytes per kept element"),
             (
                 "ratio",
-                f"{self.ratio_to_dense:.1f}x to dense, {self.ratio_to_pairs:.2f}x to 64-bit pairs",
+                f"{self.ratio_to_dense:.1f}x to dense, {self.ratio_to_pairs:.2f}x to pairs",
             ),
             ("step", f"{header['step']}, layout {header['layout_key']:016x}"),
             ("sections", ", ".join(f"{name} {size}" for name, size in self.section_bytes.items())),
@@ -101,9 +102,9 @@ def inspect(frame: Any, *, backend: str = "cpu") -> Inspection:
     ):
         fields[name] = registry(fields[name]).name.lower()
     fields["magic"] = fields["magic"].hex()
-    words = np.diff(planes(parsed.directory), axis=1).sum(axis=0)
+    words = np.diff(planes(parsed.directory, parsed.element), axis=1).sum(axis=0)
     per_kept = 64 / kept if kept else 0.0
-    size = parsed.header.frame_len
+    size, width = parsed.header.frame_len, parsed.element.pattern.itemsize
     return Inspection(
         frame_bytes=size,
         version=f"{parsed.header.major}.{parsed.header.minor}",
@@ -116,10 +117,10 @@ def inspect(frame: Any, *, backend: str = "cpu") -> Inspection:
         bits_per_key=float(words[[KEY_INDEX, KEY_HIGH, KEY_LOW]].sum() * per_kept),
         key_entropy=_position_entropy(kept, n),
         bits_per_value=float(words[SIGN:KEY_LOW].sum() * per_kept),
-        value_entropy=_entropy(content.values),
+        value_entropy=_entropy(content.bits),
         bytes_per_kept=size / kept if kept else 0.0,
-        ratio_to_dense=4 * n / size,
-        ratio_to_pairs=8 * kept / size,
+        ratio_to_dense=width * n / size,
+        ratio_to_pairs=(4 + width) * kept / size,
     )
 
 
@@ -139,10 +140,10 @@ def _position_entropy(kept: int, n: int) -> float:
     return float(-np.log2(p) - (1 - p) / p * np.log2(1 - p))
 
 
-def _entropy(values: NDArray[np.float32]) -> float:
+def _entropy(patterns: Patterns) -> float:
     """Bits per value by frequency, signs included."""
-    if not values.size:
+    if not patterns.size:
         return 0.0
-    _, counts = np.unique(values.view(np.uint32), return_counts=True)
-    share = counts / values.size
+    _, counts = np.unique(patterns, return_counts=True)
+    share = counts / patterns.size
     return float(-(share * np.log2(share)).sum()) + 0.0

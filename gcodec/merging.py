@@ -5,10 +5,9 @@ from math import prod
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from . import encoder
-from .arrays import read_only
+from .arrays import gradient
 from .codec import Codec
 from .decoder import unpack
 from .encoder import Origin
@@ -28,18 +27,19 @@ def merge(frames: Iterable[Any], *, codec: Codec = LOSSLESS) -> Frame:
     frames : iterable of Frame or bytes-like
         At least one, all of the same tensors and step.
     codec : Codec
-        How to encode the sum; by default everything that is not zero, as float32. Its backend does
+        How to encode the sum; by default everything that is not zero, as it is. Its backend does
         the work.
 
     Returns
     -------
     Frame
-        Decodes to the float32 sum, frame by frame; `contributions` are added up.
+        Decodes to the float32 sum, frame by frame (float64 of float64 frames); `contributions` are
+        added up.
 
     Raises
     ------
     Mismatch
-        If there is no frame, or tensors or steps differ.
+        If there is no frame, or tensors or steps differ, or only some frames are float64.
     NonFiniteError
         If a sum is not finite.
     FrameError
@@ -63,18 +63,22 @@ def merge(frames: Iterable[Any], *, codec: Codec = LOSSLESS) -> Frame:
         parsed = content.parsed
         if parsed.tensors != first.tensors or parsed.header.step != first.header.step:
             raise Mismatch(f"frame {i} holds other tensors or another step than frame 0")
+        if content.values().dtype != contents[0].values().dtype:
+            raise Mismatch(f"frame {i} holds {parsed.element.name}, frame 0 {first.element.name}")
     keys = np.empty(0, np.int64)
-    values: NDArray[np.float32] = np.empty(0, np.float32)
+    values = contents[0].values()[:0]
     for content in contents:
         room = keys.size + content.keys.size
-        merged, total = np.empty(room, np.int64), np.empty(room, np.float32)
-        size = kernels.add_pairs(keys, values, content.positions(), content.values, merged, total)
+        merged, total = np.empty(room, np.int64), np.empty(room, values.dtype)
+        more = content.positions(), content.values()
+        size = kernels.add_pairs(keys, values, *more, merged, total)
         keys, values = merged[:size], total[:size]
     contributions = sum(content.parsed.header.contributions for content in contents)
     if contributions >= 1 << 32:
         raise LimitExceeded(f"{contributions} contributions do not fit the 32 bits of a frame")
     origin = Origin(first.tensors, first.header.step, contributions)
     n = sum(prod(tensor.shape) for tensor in first.tensors)
-    top = int(kernels.magnitude_max(read_only(values.view(np.uint32))))
-    encoder.check_finite(top, values, "", "the sum", keys)
-    return encoder.encode_pairs(recipe, keys, values, top, origin, n)
+    pairs = gradient(values)
+    top = int(kernels.magnitude_max(pairs.bits))
+    encoder.check_finite(top, pairs, "", "the sum", keys)
+    return encoder.encode_pairs(recipe, keys, pairs, top, origin, n)

@@ -1,29 +1,43 @@
 """Named codecs: `name:key=value,...`."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from inspect import signature
 from typing import Any
 
 from .codec import Codec
 from .errors import UnknownRecipeError
 from .quantize import Raw, ReciprocalLog
-from .select import SampledQuantile, Threshold, TopK
+from .select import Dense, SampledQuantile, Threshold, TopK
 from .select.contract import Selector
 
 
-def topk(*, ratio: float | None = None, k: int | None = None, keys: str = "auto") -> Codec:
-    """Exact top-k, values as float32 (1 % unless said)."""
-    return Codec(_largest(ratio, k), Raw(), keys)
+def dense(*, keys: str = "auto") -> Codec:
+    """Every element as it is."""
+    return Codec(Dense(), Raw(), keys)
+
+
+def topk(
+    *,
+    ratio: float | None = None,
+    k: int | None = None,
+    keys: str = "auto",
+    per_tensor: bool = False,
+) -> Codec:
+    """Exact top-k, values as they are (1 % unless said)."""
+    return Codec(_largest(ratio, k), Raw(), keys, per_tensor)
 
 
 def threshold(*, threshold: float, keys: str = "auto") -> Codec:
-    """Everything above a magnitude, values as float32."""
+    """Everything above a magnitude, values as they are."""
     return Codec(Threshold(threshold), Raw(), keys)
 
 
-def quantile(*, ratio: float = 0.01, seed: int = 0, keys: str = "auto") -> Codec:
-    """About `ratio` of all elements by a sampled threshold, values as float32."""
-    return Codec(SampledQuantile(ratio, seed), Raw(), keys)
+def quantile(
+    *, ratio: float = 0.01, seed: int = 0, keys: str = "auto", per_tensor: bool = False
+) -> Codec:
+    """About `ratio` of all elements by a sampled threshold, values as they are."""
+    return Codec(SampledQuantile(ratio, seed), Raw(), keys, per_tensor)
 
 
 def reclog(
@@ -33,16 +47,17 @@ def reclog(
     threshold: float | None = None,
     per_octave: int = 4,
     keys: str = "auto",
+    per_tensor: bool = False,
 ) -> Codec:
     """Exact top-k (1 % unless said) or a threshold, values by reciprocal + log quantisation."""
     if threshold is not None and (ratio is not None or k is not None):
         raise ValueError("give one of ratio, k and threshold")
     select = Threshold(threshold) if threshold is not None else _largest(ratio, k)
-    return Codec(select, ReciprocalLog(per_octave), keys)
+    return Codec(select, ReciprocalLog(per_octave), keys, per_tensor)
 
 
 RECIPES: dict[str, Callable[..., Codec]] = {
-    recipe.__name__: recipe for recipe in (quantile, reclog, threshold, topk)
+    recipe.__name__: recipe for recipe in (dense, quantile, reclog, threshold, topk)
 }
 
 
@@ -58,7 +73,7 @@ def get_codec(recipe: str, *, backend: str = "cpu") -> Codec:
     --------
     >>> import gcodec
     >>> gcodec.get_codec("topk:k=10")
-    Codec(select=TopK(ratio=None, k=10), quantize=Raw(), keys='auto')
+    Codec(select=TopK(ratio=None, k=10), quantize=Raw(), keys='auto', per_tensor=False)
     """
     name, _, text = recipe.partition(":")
     if name not in RECIPES:
@@ -79,7 +94,7 @@ def get_codec(recipe: str, *, backend: str = "cpu") -> Codec:
         codec = make(**arguments)
     except (TypeError, ValueError) as error:
         raise UnknownRecipeError(f"recipe {recipe!r}: {error}") from error
-    return Codec(codec.select, codec.quantize, codec.keys, backend)
+    return replace(codec, backend=backend)
 
 
 def _literal(text: str) -> int | float | str:

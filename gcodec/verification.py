@@ -17,9 +17,10 @@ class Verification:
     """A sound frame beside the gradient it was made from; norms are None without one.
 
     kept, elements : how many elements the frame holds, and of how many
-    bound : what the frame claims: |decoded - x| <= bound * |x| + 2**-150 for the elements it holds
+    bound : what the frame claims: |decoded - x| <= bound * |x| + half the smallest number of the
+        element type, for the elements it holds that are not zero
     bound_met : whether that is so
-    kept_error : relative L2 error over the elements it holds
+    kept_error : relative L2 error over these elements
     error : relative L2 error over all elements; what was dropped counts
     """
 
@@ -64,19 +65,25 @@ def verify(frame: Any, against: Any = None, *, backend: str = "cpu") -> Verifica
     kept, n, bound = header.n_stored, header.n_elements, header.bound
     if against is None:
         return Verification(kept, n, bound)
-    exact = arrays.gradient(against).flat.astype(np.float64)
+    exact = arrays.gradient(against).numbers().astype(np.float64)
     if exact.size != n:
         raise Mismatch(f"the frame has {n} elements, the gradient {exact.size}")
-    wanted = exact[content.positions()]
-    difference = content.values.astype(np.float64) - wanted
-    allowed = bound * np.abs(wanted) + (2.0**-150 if header.bound_kind != BoundKind.EXACT else 0)
+    values = content.values().astype(np.float64)
+    held = values != 0
+    wanted = exact[content.positions()[held]]
+    difference = values[held] - wanted
+    tiny = 2.0 ** (content.parsed.element.lowest - 1)
+    allowed = bound * np.abs(wanted) + (tiny if header.bound_kind != BoundKind.EXACT else 0)
+    met = bool((np.abs(difference) <= allowed).all())
+    unit = float(np.abs(exact).max(initial=0)) or 1.0
+    exact, wanted, difference = exact / unit, wanted / unit, difference / unit
     dropped = max(float(exact @ exact - wanted @ wanted), 0.0)
     lost = float(difference @ difference)
     return Verification(
         kept,
         n,
         bound,
-        bool((np.abs(difference) <= allowed).all()),
+        met,
         _relative(lost, float(wanted @ wanted)),
         _relative(lost + dropped, float(exact @ exact)),
     )

@@ -3,6 +3,7 @@
 import struct
 
 import numpy as np
+from anatomy import own_type
 from strategies import BACKENDS, make_gradient
 
 import gcodec
@@ -11,11 +12,11 @@ from gcodec import encoder
 N = 300
 
 
-def _encode(codec, dense, chunk_log2, **options):
+def _encode(codec, dense, chunk_log2, dtype=np.float32, **options):
     choose = encoder.choose_chunk_log2
     encoder.choose_chunk_log2 = lambda n, density: chunk_log2
     try:
-        return bytes(codec.encode(np.asarray(dense, np.float32), **options))
+        return bytes(codec.encode(np.asarray(dense, dtype), **options))
     finally:
         encoder.choose_chunk_log2 = choose
 
@@ -36,10 +37,10 @@ def _frames():
         dense = (2.0**-exponents * signs * on).reshape(shape)
         return _encode(gcodec.Codec(everything, octaves, keys), dense, chunk_log2, **options)
 
-    any_sign = rng.choice([-1, 1], N)
+    any_sign = rng.choice([-1, 1], 460)
     geometric = np.minimum(rng.geometric(0.5, N) - 1, 9)
     uniform = rng.integers(0, 4, 2400)
-    tail = np.where(rng.random(N) < 0.6, 0, rng.integers(1, 17, N))
+    tail = np.where(rng.random(460) < 0.5, 0, rng.integers(1, 17, 460))
     own = {id(e): np.where(e % 2, -1, 1) for e in (geometric, uniform, tail)}
     matrix = np.zeros((40, 60), bool)
     matrix[:, rng.permutation(60)[:6]] = True
@@ -49,20 +50,26 @@ def _frames():
     for part in (parts[0], parts[2]):
         part[:, rng.permutation(part.shape[1])[:4]] = 1
     pieces = np.concatenate([part.reshape(-1) for part in parts]) * (rng.random(4072) < 0.8)
+    small = sparse[:, :30].reshape(-1)
+    upper_half = small.view(np.uint32) >> 16
     return {
         "levels": _encode(gcodec.Codec(top, gcodec.ReciprocalLog(2), "rice"), sparse, 6),
         "positions": _encode(gcodec.Codec(top, octaves, "coo"), sparse, 6),
         "raw": _encode(gcodec.Codec(gcodec.TopK(ratio=0.05)), sparse, 6),
         "gaps": of_levels("delta", geometric, own[id(geometric)], rng.random(N) < 0.6, 9),
-        "few gaps": of_levels("delta", uniform[:N], any_sign, rng.random(N) < 0.1, 6),
-        "blocks": of_levels("blocks", geometric, any_sign, rng.random(N) < 0.6, 9),
-        "bits": of_levels("bitmap", np.arange(N) // 64 % 3, any_sign, rng.random(N) < 0.5, 6),
-        "codes": of_levels("auto", tail, any_sign, np.ones(N), 9),
-        "signed codes": of_levels("auto", tail, own[id(tail)], np.ones(N), 9),
+        "few gaps": of_levels("delta", uniform[:N], any_sign[:N], rng.random(N) < 0.1, 6),
+        "blocks": of_levels("blocks", geometric, any_sign[:N], rng.random(N) < 0.6, 9),
+        "bits": of_levels("bitmap", np.arange(N) // 64 % 3, any_sign[:N], rng.random(N) < 0.5, 6),
+        "codes": of_levels("auto", tail, any_sign, 1, 9, (460,)),
+        "signed codes": of_levels("auto", tail, own[id(tail)], 1, 9, (460,)),
         "columns": of_levels(
             "columns", uniform, own[id(uniform)], matrix.reshape(-1), 12, (40, 60)
         ),
         "pieces": of_levels("columns", np.zeros(4072), 1, pieces, 11, (4072,), tensors=bucket),
+        "float16": _encode(gcodec.Codec(everything, octaves, "rice"), small, 6, np.float16),
+        "bfloat16": _encode(gcodec.Codec(gcodec.Dense()), upper_half, 6, np.uint16),
+        "float64": _encode(gcodec.Codec(gcodec.Threshold(1.0)), small * 1.1, 6, np.float64),
+        "doubles": _encode(gcodec.Codec(everything, octaves, "coo"), small, 6, np.float64),
         "one": _encode(gcodec.Codec(top, octaves, "rice"), np.ones(()), 6),
         "empty": _encode(gcodec.Codec(top), np.empty(0), 6),
     }  # fmt: skip
@@ -72,6 +79,11 @@ FRAMES = _frames()
 SIZES = {name: gcodec.inspect(frame).header["n_elements"] for name, frame in FRAMES.items()}
 WHOLE = ("levels", "one", "empty")
 """Frames that are broken everywhere, bit by bit; of the others, what only they have."""
+
+
+def wide_type(frame):
+    """The type in which elements of the frame are summed."""
+    return np.dtype(np.float64 if own_type(frame) == np.float64 else np.float32)
 
 
 def codecs_met():
@@ -109,7 +121,9 @@ READERS = (
     lambda frame, n, backend: gcodec.decode(frame, backend=backend),
     lambda frame, n, backend: gcodec.decode_sparse(frame, backend=backend),
     lambda frame, n, backend: gcodec.inspect(frame, backend=backend),
-    lambda frame, n, backend: gcodec.accumulate(frame, np.zeros(n, np.float32), backend=backend),
+    lambda frame, n, backend: gcodec.accumulate(
+        frame, np.zeros(n, wide_type(frame)), backend=backend
+    ),
 )
 
 
@@ -130,7 +144,7 @@ def used_bytes(frame, section_table):
     """Offsets that belong to the header, the section table or a section: all but padding."""
     table = section_table(frame)
     used = bytearray(len(frame))
-    for start, size in [(0, 128 + 32 * len(table)), *(span[1:] for span in table.values())]:
+    for start, size in [(0, 128 + 16 * len(table)), *(span[1:] for span in table.values())]:
         used[start : start + size] = b"x" * size
     return [at for at, owner in enumerate(used) if owner]
 
@@ -145,17 +159,18 @@ CHUNK_FIELDS = (
 def fields(frame, section_table, kinds=(0, 1, 2, 3, 5)):
     """(offset, struct code) of every number in these tables, the checks left out; 0: the header."""
     header = "B" * 2 + "H" + "Q" + "II" + "QQ" + "II" + "H" + "B" * 6 + "QQ" + "IIII" + "QQQQ"
-    rows = {1: "QQQBBHIQQ", 2: "Q", 3: "I", 5: CHUNK}
+    level = {2: "H", 4: "I", 8: "Q"}[own_type(frame).itemsize]
+    rows = {1: "Q" + "B" * 8, 2: "Q", 3: level, 5: CHUNK}
     table = section_table(frame)
-    spans = [(128 + 32 * i, 1, "HHIQQQ") for i in range(len(table))]
-    spans += [(4, 1, header)] if 0 in kinds else []
+    spans = [(128 + 16 * i, "HHIQ") for i in range(len(table))]
+    spans += [(4, header)] if 0 in kinds else []
     strides = {kind: length // count for kind, (count, _, length) in table.items() if count}
     for kind, form in rows.items():
         if kind in strides and kind in kinds:
             count, start, _ = table[kind]
-            spans += [(start + i * strides[kind], 1, form) for i in range(count)]
+            spans += [(start + i * strides[kind], form) for i in range(count)]
     places = []
-    for start, _, form in spans:
+    for start, form in spans:
         at = start
         for code in form:
             places.append((at, code))

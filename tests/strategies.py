@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 from hypothesis import strategies as st
+from kinds import FLOAT32, KINDS, exact, kind_of, make
+from kinds import VALUES as KINDS_OF_VALUES
 
 import gcodec
 
@@ -16,7 +18,7 @@ SMALLEST = float(np.ldexp(np.float64(1), -149))
 BACKENDS = ("cpu", "reference")
 KEYS = ("auto", "bitmap", "blocks", "columns", "coo", "delta", "rice")
 QUANTIZERS = (gcodec.Raw(), *(gcodec.ReciprocalLog(per_octave) for per_octave in (1, 2, 4, 8, 16)))
-SELECTORS = ("topk-ratio", "topk-k", "threshold", "quantile")
+SELECTORS = ("topk-ratio", "topk-k", "threshold", "quantile", "dense")
 
 SIZES = (
     0, 1, 2, 3, 5, 63, 64, 65, 127, 128, 129, 300,
@@ -101,6 +103,18 @@ def gradients(sizes=SIZES, values=tuple(VALUES)):
     )
 
 
+def vectors(sizes=SIZES, kinds=tuple(KINDS)):
+    """Finite vectors of every element type."""
+    return st.builds(
+        make,
+        kind=st.sampled_from([KINDS[name] for name in kinds]),
+        seed=st.integers(0, 2**32 - 1),
+        size=st.sampled_from(sizes),
+        density=st.sampled_from([0.0, 0.01, 0.3, 0.98, 1.0]),
+        values=st.sampled_from(KINDS_OF_VALUES),
+    )
+
+
 RATIOS = st.sampled_from([1.0, 0.5, 0.1, 0.01, 0.001]) | st.floats(1e-6, 1.0)
 _SELECT = {
     "topk-ratio": RATIOS.map(lambda ratio: gcodec.TopK(ratio=ratio)),
@@ -110,6 +124,7 @@ _SELECT = {
         | st.floats(0, 4)
     ).map(gcodec.Threshold),
     "quantile": st.builds(gcodec.SampledQuantile, RATIOS, st.integers(0, 2**64)),
+    "dense": st.just(gcodec.Dense()),
 }
 
 
@@ -137,7 +152,7 @@ class Pair(NamedTuple):
 
 def largest(dense, k):
     """Positions of the min(k, nonzeros) largest magnitudes, ties by ascending index."""
-    magnitude = np.abs(dense.astype(np.float64))
+    magnitude = np.abs(exact(dense))
     order = np.lexsort((np.arange(dense.size), -magnitude))[:k]
     return np.sort(order[magnitude[order] > 0])
 
@@ -149,28 +164,28 @@ def wanted(select, n):
 
 
 def expected_keys(select, dense):
-    """Positions that an exact selector must keep, None for a sampled one."""
+    """Positions of what is not zero that an exact selector must keep, None for a sampled one."""
     if isinstance(select, gcodec.TopK):
         return largest(dense, wanted(select, dense.size))
     if isinstance(select, gcodec.Threshold):
-        threshold = float(np.float32(select.threshold))
-        return np.flatnonzero(np.abs(dense.astype(np.float64)) > threshold)
-    return None
+        threshold = exact(kind_of(dense).nearest(select.threshold).reshape(1))
+        return np.flatnonzero(np.abs(exact(dense)) > threshold)
+    return np.flatnonzero(exact(dense)) if isinstance(select, gcodec.Dense) else None
 
 
-def outside_bound(sent, decoded, bound):
-    """Where |decoded - sent| <= bound * |sent| + 2**-150 does not hold, decided exactly.
+def outside_bound(sent, decoded, bound, lowest=FLOAT32.lowest):
+    """Where |decoded - sent| <= bound * |sent| + 2**(lowest - 1) does not hold, decided exactly.
 
     float64 decides what is clear by a factor of 1 +- 1e-9; rationals decide the rest.
     """
-    x, v = sent.astype(np.float64), decoded.astype(np.float64)
-    limit = bound * np.abs(x) + 2.0**-150
+    x, v = (exact(side) for side in (sent, decoded))
+    limit = bound * np.abs(x) + 2.0 ** (lowest - 1)
     unclear = np.flatnonzero(np.abs(v - x) > limit * (1 - 1e-9))
     return [
         int(i)
         for i in unclear
         if abs(Fraction(v[i]) - Fraction(x[i]))
-        > Fraction(bound) * abs(Fraction(x[i])) + Fraction(1, 2**150)
+        > Fraction(bound) * abs(Fraction(x[i])) + Fraction(1, 2 ** (1 - lowest))
     ]
 
 
@@ -179,35 +194,59 @@ def same_bits(a, b):
     return a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes()
 
 
+def check_zeros(codec, dense, keys, values, chunk_log2):
+    """Zeros are stored where all elements are, or in chunks that are smaller whole, as +0."""
+    zero = exact(values) == 0
+    raw = codec.quantize == gcodec.Raw()
+    if codec.select == gcodec.Dense():
+        assert keys.size == dense.size
+        expected = dense[keys[zero]] if raw else np.zeros_like(values[zero])
+        assert same_bits(values[zero], expected)
+    elif zero.any():
+        assert raw, "zeros among levels"
+        assert codec.keys == "auto", "keys that were not asked for"
+        assert not values[zero].view(np.uint8).any(), "-0 for what was not kept"
+        stored = np.bincount(keys >> chunk_log2)
+        sizes = np.bincount(np.arange(dense.size) >> chunk_log2)
+        whole = np.unique(keys[zero] >> chunk_log2)
+        assert (stored[whole] == sizes[whole]).all(), "zeros in a chunk that is not whole"
+
+
 def check_frame(codec, dense, frame, shape=None):
     """Everything that a frame of flat `dense` promises, by oracles of our own."""
-    said = gcodec.inspect(frame)
+    said, kind = gcodec.inspect(frame), kind_of(dense)
     keys, values = gcodec.decode_sparse(frame)
     decoded = gcodec.decode(frame)
 
-    assert (keys.dtype, values.dtype) == (np.int64, np.float32)
+    assert (keys.dtype, values.dtype) == (np.int64, dense.dtype)
     assert (np.diff(keys) > 0).all()
     assert keys.size == values.size == said.header["n_stored"]
+    assert said.header["elem_dtype"] == kind.name
+    every = dense.size > 0 and set(said.key_codecs) == {"all"} and keys.size == dense.size
+    assert said.header["frame_kind"] == ("dense" if every else "sparse")
+    rebuilt = np.zeros_like(dense)
+    rebuilt[keys] = values
+    assert same_bits(decoded, rebuilt if shape is None else rebuilt.reshape(shape))
+
+    check_zeros(codec, dense, keys, values, said.header["chunk_log2"])
+    held = exact(values) != 0
+    keys, values = keys[held], values[held]
     expected = expected_keys(codec.select, dense)
     if expected is not None:
         assert keys.tolist() == expected.tolist()
     sent = dense[keys]
-    assert (sent != 0).all(), "a zero was sent"
-    if keys.size < np.count_nonzero(dense):
-        rest = np.delete(np.abs(dense), keys)
-        assert rest.max(initial=0) <= np.abs(sent).min(initial=np.inf), "a larger one stayed behind"
+    x, v = np.abs(exact(sent)), np.abs(exact(values))
+    assert (x != 0).all(), "something was made of a zero"
+    if keys.size < np.count_nonzero(exact(dense)):
+        rest = np.delete(np.abs(exact(dense)), keys)
+        assert rest.max(initial=0) <= x.min(initial=np.inf), "a larger one stayed behind"
 
-    assert not outside_bound(sent, values, said.header["bound"])
-    assert (np.signbit(values) == np.signbit(sent)).all()
-    assert (values != 0).all()
+    assert not outside_bound(sent, values, said.header["bound"], kind.lowest)
+    assert (np.signbit(exact(values)) == np.signbit(exact(sent))).all()
     if codec.quantize == gcodec.Raw():
         assert said.header["bound_kind"] == "exact"
         assert same_bits(values, sent)
     elif keys.size:
         assert said.header["bound_kind"] == "relative"
-        assert (np.abs(sent.astype(np.float64)) <= 2 * np.abs(values.astype(np.float64))).all()
-        assert (np.abs(values.astype(np.float64)) <= 2 * np.abs(sent.astype(np.float64))).all()
-
-    rebuilt = np.zeros(dense.size, np.float32)
-    rebuilt[keys] = values
-    assert same_bits(decoded, rebuilt if shape is None else rebuilt.reshape(shape))
+        assert (x / 2 <= v).all()
+        assert (v / 2 <= x).all()

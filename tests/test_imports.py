@@ -18,7 +18,7 @@ LAYERS = (
     ("packing", "select", "quantize", "sketch"),
     (
         "arrays", "statistics", "encoder", "decoder", "codec", "feedback", "recipes", "inspection",
-        "merging", "verification",
+        "merging", "slicing", "verification",
     ),
     ("collectives", "fusion"),
     ("mpi", "integrations"),
@@ -160,7 +160,14 @@ def test_format_imports_little(file):
     assert {name.split(".")[0] for name, _ in imports(file)} <= allowed
 
 
-@each_file(lambda parts: parts[0] == "kernels" and parts[1:] not in ((), ("jobs",)))
+CUDA_TARGET = ("kernels", "cuda", "target")
+
+
+@each_file(
+    lambda parts: (
+        parts[0] == "kernels" and parts[1:] not in ((), ("jobs",)) and parts != CUDA_TARGET
+    )
+)
 def test_kernels_of_one_backend_import_none_of_another(file):
     parts = module_name(file)[0]
     for part, whole, line in inside(file):
@@ -172,6 +179,11 @@ def test_kernels_of_one_backend_import_none_of_another(file):
             )
         else:
             assert part == "kernels", f"line {line}"
+
+
+@each_file(lambda parts: parts == CUDA_TARGET)
+def test_the_cuda_target_imports_errors_only(file):
+    assert {part for part, _, _ in inside(file)} == {"errors"}
 
 
 @each_file(lambda parts: parts == ("kernels", "jobs"))
@@ -192,6 +204,9 @@ def test_heavy_packages_stay_in_their_rooms(file):
     rooms = {"numba": ("kernels", "cpu"), "llvmlite": ("kernels", "cpu"), "mpi4py": ("mpi",)}
     for name, line in imports(file):
         room = rooms.get(name.split(".")[0])
+        if name.startswith(("numba.cuda", "numba_cuda", "cuda.")):
+            assert parts == CUDA_TARGET, f"line {line}: {name}"
+            continue
         assert room is None or parts[: len(room)] == room or parts[0] == "cli", (
             f"line {line}: {name}"
         )

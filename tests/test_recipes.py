@@ -8,11 +8,19 @@ import gcodec
 from gcodec.recipes import RECIPES
 
 VALID = {
+    "dense": gcodec.Codec(gcodec.Dense(), gcodec.Raw()),
+    "dense:keys=rice": gcodec.Codec(gcodec.Dense(), gcodec.Raw(), "rice"),
     "topk": gcodec.Codec(gcodec.TopK(ratio=0.01), gcodec.Raw()),
     "topk:ratio=0.1": gcodec.Codec(gcodec.TopK(ratio=0.1), gcodec.Raw()),
     "topk:k=10": gcodec.Codec(gcodec.TopK(k=10), gcodec.Raw()),
     "topk:k=10,keys=rice": gcodec.Codec(gcodec.TopK(k=10), gcodec.Raw(), "rice"),
     "topk:ratio=1": gcodec.Codec(gcodec.TopK(ratio=1.0), gcodec.Raw()),
+    "topk:ratio=0.1,per_tensor=1": gcodec.Codec(gcodec.TopK(ratio=0.1), per_tensor=True),
+    "topk:per_tensor=0": gcodec.Codec(),
+    "quantile:per_tensor=1": gcodec.Codec(gcodec.SampledQuantile(0.01), per_tensor=True),
+    "reclog:k=3,per_tensor=1": gcodec.Codec(
+        gcodec.TopK(k=3), gcodec.ReciprocalLog(4), per_tensor=True
+    ),
     "threshold:threshold=1e-3": gcodec.Codec(gcodec.Threshold(1e-3), gcodec.Raw()),
     "threshold:threshold=0": gcodec.Codec(gcodec.Threshold(0.0), gcodec.Raw()),
     "quantile": gcodec.Codec(gcodec.SampledQuantile(0.01), gcodec.Raw()),
@@ -63,6 +71,10 @@ def test_every_recipe_is_tested_and_documented():
         ("topk:k=1.5", "k"),
         ("topk:k=3,ratio=0.1", "one of"),
         ("topk:keys=zip", "auto"),
+        ("topk:per_tensor=2", "per_tensor"),
+        ("topk:per_tensor=yes", "per_tensor"),
+        ("threshold:threshold=1,per_tensor=1", "threshold="),
+        ("dense:ratio=0.1", "keys="),
         ("threshold", "threshold"),
         ("threshold:threshold=-1", "threshold"),
         ("threshold:threshold=inf", "threshold"),

@@ -36,6 +36,16 @@ def test_another_gradient_does_not(grad):
         assert not gcodec.verify(gcodec.get_codec(recipe).encode(grad), grad * 2).bound_met
 
 
+@pytest.mark.parametrize("scale", [1e-300, 1e-170, 1.0, 1e170, 1e300])
+def test_norms_of_any_float64(scale):
+    """Squares of which are far outside of float64."""
+    grad = np.random.default_rng(0).normal(size=2000) * scale
+    found = gcodec.verify(gcodec.get_codec("reclog:ratio=0.1").encode(grad), grad)
+    assert found.bound_met
+    assert 0.02 < found.kept_error < found.bound
+    assert 0.3 < found.error < 1
+
+
 def test_zero_and_empty():
     for zero in (np.zeros(5, np.float32), np.zeros(0, np.float32)):
         found = gcodec.verify(gcodec.Codec().encode(zero), zero)

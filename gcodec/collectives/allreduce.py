@@ -16,6 +16,7 @@ from ..codec import Codec
 from ..encoder import Layout
 from ..errors import Mismatch
 from ..feedback import ErrorFeedback
+from ..format.elements import FLOAT32
 from ..format.frame import Frame
 from ..kernels import load
 from .communicator import Communicator
@@ -43,8 +44,8 @@ class Allreduce:
 
     Notes
     -----
-    The result is the float32 sum in rank order (for the mean, divided once by the number of ranks).
-    One rank alone goes through the codec too.
+    The result is the sum in rank order, in float32 or float64 (for the mean, divided once by the
+    number of ranks). One rank alone goes through the codec too.
     """
 
     def __init__(
@@ -73,27 +74,27 @@ class Allreduce:
         *,
         step: int = 0,
         tensors: Layout | None = None,
-        out: NDArray[np.float32] | None = None,
-    ) -> NDArray[np.float32]:
+        out: NDArray[Any] | None = None,
+    ) -> NDArray[Any]:
         """The mean (or sum) of `grad` over all ranks.
 
         Parameters
         ----------
         name : str
             The tensor's name: the same on all ranks, and the key of its residual.
-        grad : float32 array
-            Of the same shape on all ranks.
+        grad : array
+            As for `Codec.encode`; of the same shape and type on all ranks.
         step : int
             The training step, the same on all ranks.
         tensors : sequence of (name, shape), optional
             As for `Codec.encode`; the same on all ranks.
-        out : float32 array, optional
-            Where to put the result: C-contiguous, writable, of as many elements as `grad`, not
-            sharing memory with it.
+        out : array, optional
+            Where to put the result: of its type, C-contiguous, writable, of as many elements as
+            `grad`, not sharing memory with it.
 
         Returns
         -------
-        float32 array
+        float32 array, or float64 array if `grad` is that
             `out`, or a new array of `grad`'s shape: the same bits on every rank.
 
         Raises
@@ -104,10 +105,12 @@ class Allreduce:
             No residual changed.
         """
         started = perf_counter()
-        shape, frame, failure = np.shape(grad), Frame(b""), None
+        shape, element, frame, failure = (), FLOAT32, Frame(b""), None
         try:
-            result = np.empty(shape, np.float32) if out is None else out
-            flat = arrays.output(result, int(np.prod(shape)), [shape])
+            shape = np.shape(grad)
+            element = arrays.gradient(grad).widened().element
+            result = np.empty(shape, arrays.NUMBERS[element.type]) if out is None else out
+            flat = arrays.output(result, element, int(np.prod(shape)), [shape], exact=False)
             encode = self.codec.encode if self.feedback is None else self._encode_with_feedback
             frame = encode(grad, name=name, step=step, tensors=tensors)
         except (
@@ -117,7 +120,7 @@ class Allreduce:
         self.codec_seconds += perf_counter() - started
         opened = self.feedback is not None and failure is None
         try:
-            frames = self._exchange(name, (shape, tensors), step, frame, failure)
+            frames = self._exchange(name, (shape, tensors, element.name), step, frame, failure)
             started = perf_counter()
             contents = [decoder.unpack(received, self._kernels) for received in frames]
             for rank, content in enumerate(contents):
@@ -131,7 +134,7 @@ class Allreduce:
         for content in contents:
             decoder.add(content, flat, 1.0, self._kernels)
         if self.op == "mean":
-            np.divide(flat, np.float32(self._communicator.size), out=flat)
+            np.divide(flat, flat.dtype.type(self._communicator.size), out=flat)
         if self.feedback is not None:
             self.feedback.commit(name)
         self.codec_seconds += perf_counter() - started
@@ -150,12 +153,13 @@ class Allreduce:
         mine = np.zeros(1, DESCRIPTOR)
         mine["magic"], mine["version"], mine["sequence"] = MAGIC, VERSION, self._sequence
         mine["status"] = READY if failure is None else failure_status(failure)
-        mine["codec"], mine["name"] = self._hash(f"{self.op} {self.codec!r}"), self._hash(name)
+        mine["codec"], mine["name"] = self._hash(f"{self.op} {self.codec!r}"), self._hash(str(name))
         mine["shape"], mine["elements"] = (
             self._hash(repr(layout)),
             np.prod(layout[0], dtype=np.uint64),
         )
-        mine["step"], mine["bytes"] = step % (1 << 64), frame.size
+        mine["bytes"] = frame.size
+        mine["step"] = step if failure is None else 0
         self._sequence += 1
         everyone = self._communicator.allgather(mine.view(np.uint8)).view(DESCRIPTOR).reshape(-1)
         self.bytes_sent += DESCRIPTOR.itemsize

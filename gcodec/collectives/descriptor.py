@@ -4,6 +4,7 @@ Comparing before the data collective matters because a mismatch there is silent 
 an abort in another and a hang in a third.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -27,14 +28,16 @@ FAILURES: Final = (
 )
 """Errors a rank can report by number, from 1; any other is the number after the last."""
 
-_AGREED: Final = (
+_SPEAKING: Final = (
     ("magic", "the gcodec release", False),
     ("version", "the gcodec release", True),
     ("sequence", "the number of allreduce calls so far", True),
+)
+_AGREED: Final = (
     ("codec", "the codec or the operation", False),
     ("name", "the tensor's name", False),
     ("elements", "the number of elements", True),
-    ("shape", "the tensor's shape", False),
+    ("shape", "the tensor's shape or element type", False),
     ("step", "the step", True),
 )
 
@@ -53,19 +56,24 @@ def check_agreement(descriptors: NDArray[np.void]) -> None:
     RankMismatchError
         Naming the ranks and the first field that differs, in a text that is the same on all ranks.
     """
-    for field, meaning, readable in _AGREED:
-        values = descriptors[field]
-        if (values != values[0]).any():
-            raise RankMismatchError(
-                f"ranks disagree on {meaning}: {_groups(values, readable)}; no residual changed. "
-                "All ranks must make the same allreduce calls in the same order"
-            )
+    _compare(descriptors, _SPEAKING)
     failed = np.flatnonzero(descriptors["status"] != READY)
     if failed.size:
         causes = ", ".join(f"rank {r}: {_cause(int(descriptors['status'][r]))}" for r in failed)
         raise RankMismatchError(
             f"no allreduce, since encoding failed on {causes}; no residual changed"
         )
+    _compare(descriptors, _AGREED)
+
+
+def _compare(descriptors: NDArray[np.void], fields: Sequence[tuple[str, str, bool]]) -> None:
+    for field, meaning, readable in fields:
+        values = descriptors[field]
+        if (values != values[0]).any():
+            raise RankMismatchError(
+                f"ranks disagree on {meaning}: {_groups(values, readable)}; no residual changed. "
+                "All ranks must make the same allreduce calls in the same order"
+            )
 
 
 def _cause(status: int) -> str:

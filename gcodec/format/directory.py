@@ -9,6 +9,7 @@ from ..errors import LimitExceeded, Malformed, UnsupportedFeature
 from . import ids
 from .codes import MAX_CLASS
 from .codes import MAX_LENGTH as MAX_CODE_BITS
+from .elements import Element
 from .header import Header
 
 CHUNK: Final = np.dtype(
@@ -39,7 +40,7 @@ _HEAD_BITS: Final = _by_codec(HEAD_BITS, ids.KeyCodec.COLUMNS)
 _KEY_OFFSET_BITS: Final = _by_codec(OFFSET_BITS, ids.KeyCodec.DELTA, ids.KeyCodec.COLUMNS)
 _WIDTH_BITS: Final = _by_codec(WIDTH_BITS, ids.KeyCodec.BLOCKS)
 _FIELDS: Final = _by_codec(1, ids.KeyCodec.COO, ids.KeyCodec.RICE)
-_RAW_BITS: Final = _by_codec(32, ids.ValueCodec.RAW)
+_RAW: Final = _by_codec(1, ids.ValueCodec.RAW)
 _SIGN_BITS: Final = _by_codec(1, *ids.HAS_SIGNS)
 _VALUE_OFFSET_BITS: Final = _by_codec(
     OFFSET_BITS, ids.ValueCodec.HUFFMAN, ids.ValueCodec.SIGNED_HUFFMAN
@@ -74,7 +75,7 @@ def chunk_lengths(n_elements: int, chunk_log2: int) -> NDArray[np.int64]:
 
 
 def plane_bits(
-    directory: NDArray[np.void], rests: NDArray[np.int64] | None = None
+    directory: NDArray[np.void], element: Element, rests: NDArray[np.int64] | None = None
 ) -> NDArray[np.int64]:
     """Bits used in each plane of each chunk, from the entries alone: int64[n_chunks, 7].
 
@@ -94,7 +95,7 @@ def plane_bits(
     bits[:, SIGN] = _SIGN_BITS[value] * nnz
     bits[:, VALUE_INDEX] = _VALUE_OFFSET_BITS[value] * ((nnz - 1) // BLOCK)
     bits[:, VALUE_HIGH] = value_high
-    bits[:, VALUE_LOW] = (_RAW_BITS[value] + value_param) * nnz
+    bits[:, VALUE_LOW] = (_RAW[value] * element.bits + value_param) * nnz
     bits[:, KEY_LOW] = _FIELDS[key] * key_param * nnz
     if rests is not None:
         bits[:, KEY_LOW] += rests
@@ -103,10 +104,10 @@ def plane_bits(
 
 
 def plane_words(
-    directory: NDArray[np.void], rests: NDArray[np.int64] | None = None
+    directory: NDArray[np.void], element: Element, rests: NDArray[np.int64] | None = None
 ) -> NDArray[np.int64]:
     """Words of 8 bytes in each plane of each chunk, as `plane_bits`."""
-    return (plane_bits(directory, rests) + 63) >> 6
+    return (plane_bits(directory, element, rests) + 63) >> 6
 
 
 def chunk_units(nnz: NDArray[np.int64], words: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -114,10 +115,14 @@ def chunk_units(nnz: NDArray[np.int64], words: NDArray[np.int64]) -> NDArray[np.
     return np.where(nnz > 0, (words >> 1) + 1, 0)
 
 
-def place_chunks(directory: NDArray[np.void], rests: NDArray[np.int64] | None = None) -> int:
-    """Fill in `off16` and `len16`; return the payload's length in bytes."""
-    words = plane_words(directory, rests).sum(axis=1)
+def measure_chunks(directory: NDArray[np.void], element: Element, rests: NDArray[np.int64]) -> None:
+    """Fill in `len16`; `rests` as for `plane_bits`."""
+    words = plane_words(directory, element, rests).sum(axis=1)
     directory["len16"] = chunk_units(directory["nnz"], words)
+
+
+def place_chunks(directory: NDArray[np.void]) -> int:
+    """Make `off16` the running sum of `len16`; return the payload's length in bytes."""
     total = _offsets(directory)
     if total >= ids.MAX_PAYLOAD:
         raise LimitExceeded(
@@ -133,10 +138,10 @@ def _offsets(directory: NDArray[np.void]) -> int:
     return int(end[-1]) * 16 if end.size else 0
 
 
-def planes(directory: NDArray[np.void]) -> NDArray[np.int64]:
+def planes(directory: NDArray[np.void], element: Element) -> NDArray[np.int64]:
     """First word, within the payload, of each plane and of what follows: int64[n_chunks, 8]."""
     table = np.zeros((directory.size, END + 1), np.int64)
-    np.cumsum(plane_words(directory)[:, :KEY_LOW], axis=1, out=table[:, 1:END])
+    np.cumsum(plane_words(directory, element)[:, :KEY_LOW], axis=1, out=table[:, 1:END])
     table[:, END] = directory["len16"].astype(np.int64) * 2
     table += directory["off16"].astype(np.int64)[:, None] * 2
     return table
@@ -146,6 +151,7 @@ def check_directory(
     directory: NDArray[np.void],
     lengths: NDArray[np.int64],
     header: Header,
+    element: Element,
     payload: int,
     n_levels: int,
     n_key_codes: int,
@@ -158,7 +164,7 @@ def check_directory(
         _refuse(known[codec] == 0, f"{field} is not known to this reader", UnsupportedFeature)
     nnz = directory["nnz"].astype(np.int64)
     _refuse(nnz > lengths, "nnz past the chunk's positions")
-    _check_keys(directory, lengths, nnz, n_key_codes)
+    _check_keys(directory, lengths, nnz, n_key_codes, header.frame_kind == ids.FrameKind.DENSE)
     _check_values(directory, nnz, n_levels, value_code)
     fields = ("key_hi_bits", "val_hi_bits", "key_param", "val_param", "level_base", "columns")
     set_fields = np.any([directory[field] != 0 for field in fields], axis=0)
@@ -166,7 +172,7 @@ def check_directory(
     if int(nnz.sum()) != header.n_stored:
         raise Malformed(f"the chunks hold {int(nnz.sum())} keys, the header says {header.n_stored}")
     gaps = _KEY_OFFSET_BITS[directory["key_codec"]] > 0
-    words = plane_words(directory).sum(axis=1)
+    words = plane_words(directory, element).sum(axis=1)
     most = words + np.where(gaps, ((MAX_CLASS - 1) * (nnz + directory["columns"]) + 63) >> 6, 0)
     len16 = directory["len16"].astype(np.int64)
     _refuse(
@@ -181,7 +187,11 @@ def check_directory(
 
 
 def _check_keys(
-    directory: NDArray[np.void], lengths: NDArray[np.int64], nnz: NDArray[np.int64], n_codes: int
+    directory: NDArray[np.void],
+    lengths: NDArray[np.int64],
+    nnz: NDArray[np.int64],
+    n_codes: int,
+    dense: bool,
 ) -> None:
     codec = directory["key_codec"]
     high, param, columns = (
@@ -199,6 +209,7 @@ def _check_keys(
     _refuse(by_column & ((columns > nnz) | ((columns == 0) & (nnz > 0))), "columns not in 1..nnz")
     _refuse(~by_column & (columns != 0), "this key codec has no columns")
     _refuse((codec == ids.KeyCodec.ALL) & (nnz > 0) & (nnz != lengths), "not all keys are there")
+    _refuse(dense & (codec != ids.KeyCodec.ALL), "a dense frame has other keys than ALL")
     gaps, shift = nnz + columns, np.minimum(param, ids.MAX_KEY_RICE)
     low, most = np.select(
         [rice, delta | by_column, codec == ids.KeyCodec.BITMAP, codec == ids.KeyCodec.BLOCKS],

@@ -10,6 +10,7 @@ from ..errors import Corrupt, Malformed
 from . import ids
 from .codes import pack_lengths, read_key_codes, read_value_code
 from .directory import CHUNK, check_directory, chunk_lengths, place_chunks
+from .elements import Element, Patterns
 from .header import HEADER_SIZE, LOW_32, Hash, Header, read_header, read_prefix
 from .sections import (
     SECTION,
@@ -17,6 +18,7 @@ from .sections import (
     align,
     build_tensors,
     check_types,
+    element_of,
     place,
     read_codebook,
     read_sections,
@@ -45,6 +47,12 @@ class Frame(np.ndarray[Any, Any]):
             return Frame, (PickleBuffer(self.data),)
         return Frame, (self.tobytes(),)
 
+    def __copy__(self) -> "Frame":
+        return self
+
+    def __deepcopy__(self, memo: Any) -> "Frame":
+        return self
+
     def __getitem__(self, key: Any) -> Any:
         return np.asarray(self)[key]
 
@@ -57,7 +65,7 @@ class Frame(np.ndarray[Any, Any]):
 class Tables(NamedTuple):
     """What chunks refer to: the codebook, and code lengths of gap classes and of level indices."""
 
-    levels: NDArray[np.float32]
+    levels: Patterns
     key_codes: NDArray[np.uint8]
     value_code: NDArray[np.uint8]
 
@@ -76,6 +84,7 @@ class Parsed(NamedTuple):
     """What a frame says, proved but for the payload's planes."""
 
     header: Header
+    element: Element
     tensors: tuple[Tensor, ...]
     tables: Tables
     directory: NDArray[np.void]
@@ -89,14 +98,10 @@ def draft(
     tensors: Sequence[Tensor],
     tables: Tables,
     directory: NDArray[np.void],
-    rests: NDArray[np.int64],
 ) -> Draft:
-    """Allocate the frame for a directory of known sizes; write all but payload and checks.
-
-    `rests` are the bits of each chunk's gaps below their leading ones, 0 for other key codecs.
-    """
-    payload_len = place_chunks(directory, rests)
-    table, dims = build_tensors(tensors)
+    """Allocate the frame for a directory of known sizes; write all but payload and checks."""
+    payload_len = place_chunks(directory)
+    table, dims = build_tensors(tensors, header.elem_dtype)
     parts: list[tuple[ids.Section, int, NDArray[Any]]] = [
         (ids.Section.TENSORS, table.size, table),
         (ids.Section.DIMS, dims.size, dims),
@@ -108,11 +113,7 @@ def draft(
     parts = [part for part in parts if part[1] or part[0] == ids.Section.CHUNKDIR]
     lengths = [(kind, count, part.nbytes) for kind, count, part in parts]
     lengths.append((ids.Section.PAYLOAD, payload_len // 16, payload_len))
-    sections = place(lengths, HEADER_SIZE)
-    spans = {
-        ids.Section(int(row["type"])): slice(int(row["offset"]), int(row["offset"] + row["length"]))
-        for row in sections
-    }
+    sections, spans = place(lengths, HEADER_SIZE)
     frame_len = align(spans[ids.Section.PAYLOAD].stop)
     frame = np.zeros(frame_len, np.uint8)
     frame[HEADER_SIZE : HEADER_SIZE + sections.nbytes] = sections.view(np.uint8)
@@ -165,7 +166,8 @@ def parse(buffer: NDArray[np.uint8], xxh64: Hash) -> Parsed:
     payload = spans[ids.Section.PAYLOAD]
     if frame[payload.offset + payload.length :].any():
         raise Malformed("the padding after the payload is not zero")
-    check_types(spans)
+    element = element_of(header)
+    check_types(spans, element)
     slices = {
         ids.Section(kind): slice(span.offset, span.offset + span.length)
         for kind, span in spans.items()
@@ -174,7 +176,7 @@ def parse(buffer: NDArray[np.uint8], xxh64: Hash) -> Parsed:
     tensors = read_tensors(private, spans, header)
     if header.layout_key != _layout_key(private, slices, xxh64):
         raise Malformed("layout_key at byte 104 is not the hash of the tensor table")
-    levels = read_codebook(private, spans)
+    levels = read_codebook(private, spans, element)
     tables = Tables(
         levels, read_key_codes(private, spans), read_value_code(private, spans, levels.size)
     )
@@ -186,6 +188,7 @@ def parse(buffer: NDArray[np.uint8], xxh64: Hash) -> Parsed:
         directory,
         lengths,
         header,
+        element,
         payload.length,
         levels.size,
         len(tables.key_codes),
@@ -193,6 +196,7 @@ def parse(buffer: NDArray[np.uint8], xxh64: Hash) -> Parsed:
     )
     return Parsed(
         header,
+        element,
         tensors,
         tables,
         directory,

@@ -46,7 +46,7 @@ class Header(NamedTuple):
     chunk_log2: int = ids.MIN_CHUNK_LOG2
     frame_kind: int = ids.FrameKind.SPARSE
     elem_dtype: int = ids.ElementType.FLOAT32
-    aggregation: int = ids.Aggregation.DECODE_SUM
+    aggregation: int = ids.Aggregation.ADD
     bound_kind: int = ids.BoundKind.EXACT
     rounding: int = ids.Rounding.NEAREST
     bound: float = 0.0
@@ -105,7 +105,7 @@ def read_header(frame: memoryview, xxh64: Callable[[memoryview], int]) -> Header
         )
     _check_limits(header)
     _check_enums(header)
-    start, table = header.payload_offset, header.header_len + 32 * header.n_sections
+    start, table = header.payload_offset, header.header_len + 16 * header.n_sections
     if start % ids.ALIGNMENT or not table <= start <= header.frame_len:
         raise Malformed(
             f"payload_offset {start} at byte 112 is not a multiple of 64 in {table}..frame_len"
@@ -131,6 +131,10 @@ def read_header(frame: memoryview, xxh64: Callable[[memoryview], int]) -> Header
         raise Malformed(
             f"n_stored {header.n_stored} at byte 32 is past n_elements {header.n_elements}"
         )
+    if header.frame_kind == ids.FrameKind.DENSE and header.n_stored != header.n_elements:
+        raise Malformed(
+            f"a dense frame stores {header.n_stored} of {header.n_elements} elements, not all"
+        )
     return header
 
 
@@ -149,9 +153,9 @@ def _check_limits(header: Header) -> None:
 
 def _check_enums(header: Header) -> None:
     kinds: tuple[tuple[str, int, type[IntEnum], tuple[IntEnum, ...]], ...] = (
-        ("frame_kind", 51, ids.FrameKind, (ids.FrameKind.SPARSE,)),
+        ("frame_kind", 51, ids.FrameKind, (ids.FrameKind.DENSE, ids.FrameKind.SPARSE)),
         ("elem_dtype", 52, ids.ElementType, tuple(ids.ElementType)),
-        ("aggregation", 53, ids.Aggregation, (ids.Aggregation.DECODE_SUM,)),
+        ("aggregation", 53, ids.Aggregation, (ids.Aggregation.ADD,)),
         ("bound_kind", 54, ids.BoundKind, tuple(ids.BoundKind)),
         ("rounding", 55, ids.Rounding, tuple(ids.Rounding)),
     )
@@ -162,4 +166,6 @@ def _check_enums(header: Header) -> None:
         if value not in supported:
             known = value in tuple(registry)
             name = registry(value).name.lower().replace("_", "-") if known else str(value)
-            raise UnsupportedFeature(f"{field} {name} at byte {offset} is not known to this reader")
+            raise UnsupportedFeature(
+                f"{field} {name} at byte {offset} is not known to this reader: update gcodec"
+            )

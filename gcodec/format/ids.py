@@ -7,6 +7,7 @@ MAGIC: Final = b"\xd6GC\xf1"
 MAJOR: Final = 1
 MINOR: Final = 0
 ALIGNMENT: Final = 64
+SECTION_ALIGNMENT: Final = 8
 UNKNOWN_RANK: Final = 0xFFFF_FFFF
 
 KNOWN_CRITICAL_FEATURES: Final = 0
@@ -36,13 +37,15 @@ class FrameKind(IntEnum):
 
 class ElementType(IntEnum):
     FLOAT32 = 1
+    FLOAT16 = 2
+    BFLOAT16 = 3
+    FLOAT64 = 4
 
 
 class Aggregation(IntEnum):
-    DECODE_SUM = 1
-    PAYLOAD_SUM = 2
-    UNION_SUM = 3
-    REPLACE = 4
+    ADD = 1
+    OVERWRITE = 2
+    STEP = 3
 
 
 class BoundKind(IntEnum):
@@ -67,8 +70,15 @@ class Section(IntEnum):
     PAYLOAD = 6
     KEYCODES = 7
     VALUECODE = 8
+    BASE = 9
+    CONTEXT = 10
+    SCALES = 11
+    SEEDS = 12
 
 
+RESERVED_SECTIONS: Final = (
+    Section.SKETCH, Section.BASE, Section.CONTEXT, Section.SCALES, Section.SEEDS
+)  # fmt: skip
 FIRST_ANCILLARY_SECTION: Final = 0x8000
 
 

@@ -2,28 +2,26 @@
 
 from collections.abc import Sequence
 from math import prod
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import LimitExceeded, Malformed, UnsupportedFeature
 from . import ids
+from .elements import ELEMENTS, Element, Patterns
 from .header import Header
 
 SECTION: Final = np.dtype(
-    [("type", "<u2"), ("flags", "<u2"), ("count", "<u4"), ("offset", "<u8"), ("length", "<u8"),
-     ("reserved", "<u8")]
-)  # fmt: skip
+    [("type", "<u2"), ("reserved", "<u2"), ("count", "<u4"), ("length", "<u8")]
+)
 TENSOR: Final = np.dtype(
-    [("name_hash", "<u8"), ("start", "<u8"), ("numel", "<u8"), ("ndim", "u1"), ("dtype", "u1"),
-     ("flags", "<u2"), ("dims_index", "<u4"), ("reserved", "V16")]
-)  # fmt: skip
+    [("name_hash", "<u8"), ("ndim", "u1"), ("dtype", "u1"), ("reserved", "V6")]
+)
 
-_ELEMENT_BYTES: Final = {
+_ENTRY_BYTES: Final = {
     ids.Section.TENSORS: TENSOR.itemsize,
     ids.Section.DIMS: 8,
-    ids.Section.CODEBOOK: 4,
     ids.Section.CHUNKDIR: 32,
     ids.Section.PAYLOAD: 16,
     ids.Section.KEYCODES: 16,
@@ -31,7 +29,7 @@ _ELEMENT_BYTES: Final = {
 
 
 class Tensor(NamedTuple):
-    """One row of the tensor table: a flat range of the index space and its shape."""
+    """One tensor: a flat range of the index space and its shape."""
 
     name_hash: int
     start: int
@@ -46,23 +44,41 @@ class Span(NamedTuple):
     entries: int
 
 
-def align(offset: int) -> int:
-    """Round a byte offset up to the section alignment."""
-    return -(-offset // ids.ALIGNMENT) * ids.ALIGNMENT
+def align(offset: int, to: int = ids.ALIGNMENT) -> int:
+    """Round a byte offset up to a multiple."""
+    return -(-offset // to) * to
 
 
-def place(lengths: Sequence[tuple[ids.Section, int, int]], start: int) -> NDArray[np.void]:
-    """Section table for (type, count, byte length) in order; `start` is where the table begins."""
+def place(
+    lengths: Sequence[tuple[ids.Section, int, int]], start: int
+) -> tuple[NDArray[np.void], dict[ids.Section, slice]]:
+    """Section table for (type, count, byte length) in order, and where each section lies.
+
+    `start` is where the table begins.
+    """
     table = np.zeros(len(lengths), SECTION)
-    offset = align(start + table.nbytes)
+    spans: dict[ids.Section, slice] = {}
+    end = start + table.nbytes
     for row, (kind, count, length) in zip(table, lengths, strict=True):
-        row["type"], row["count"], row["offset"], row["length"] = kind, count, offset, length
-        offset = align(offset + length)
-    return table
+        row["type"], row["count"], row["length"] = kind, count, length
+        offset = _offset(kind, end)
+        spans[kind] = slice(offset, offset + length)
+        end = offset + length
+    return table, spans
+
+
+def section_bits(length: int) -> int:
+    """What a section of so many bytes adds to a frame, its padding and its entry included."""
+    return 8 * (SECTION.itemsize + align(length, ids.SECTION_ALIGNMENT)) if length else 0
+
+
+def _offset(kind: int, end: int) -> int:
+    """Where a section of this type starts, after one that ends there."""
+    return align(end, ids.ALIGNMENT if kind == ids.Section.PAYLOAD else ids.SECTION_ALIGNMENT)
 
 
 def read_sections(meta: NDArray[np.uint8], header: Header) -> dict[int, Span]:
-    """Check the geometry: no holes, no overlaps, zero padding, payload last up to the end.
+    """Check the geometry: types in order, zero padding, payload last up to the end.
 
     `meta` is the frame up to the payload.
     """
@@ -72,16 +88,15 @@ def read_sections(meta: NDArray[np.uint8], header: Header) -> dict[int, Span]:
     previous = 0
     for i, row in enumerate(table):
         where = f"section {i} at byte {header.header_len + i * SECTION.itemsize}"
-        kind, offset, length = int(row["type"]), int(row["offset"]), int(row["length"])
+        kind, length = int(row["type"]), int(row["length"])
         last = i == len(table) - 1
         if (kind == ids.Section.PAYLOAD) != last or (not last and kind <= previous):
             raise Malformed(f"{where}: type {kind} out of order (ascending, PAYLOAD last)")
-        if row["flags"] or row["reserved"]:
-            raise Malformed(f"{where}: flags or reserved field not zero")
-        if offset != align(end) or meta[end:offset].any():
-            raise Malformed(
-                f"{where}: offset {offset} or the padding before it, after an end at {end}"
-            )
+        if row["reserved"]:
+            raise Malformed(f"{where}: reserved field not zero")
+        offset = _offset(kind, end)
+        if meta[end:offset].any():
+            raise Malformed(f"{where}: the padding from byte {end} on is not zero")
         if length > (header.frame_len if last else header.payload_offset) - offset:
             raise Malformed(f"{where}: {length} bytes from {offset} run past the end")
         spans[kind] = Span(offset, length, int(row["count"]))
@@ -91,16 +106,21 @@ def read_sections(meta: NDArray[np.uint8], header: Header) -> dict[int, Span]:
     return spans
 
 
-def check_types(spans: dict[int, Span]) -> None:
+def check_types(spans: dict[int, Span], element: Element) -> None:
     """Refuse unknown critical sections, missing ones, and counts that disagree with lengths."""
+    sizes = {**_ENTRY_BYTES, ids.Section.CODEBOOK: element.pattern.itemsize}
     for kind, span in spans.items():
         if kind >= ids.FIRST_ANCILLARY_SECTION:
             continue
-        if kind not in (*_ELEMENT_BYTES, ids.Section.VALUECODE):
-            raise UnsupportedFeature(f"critical section type {kind} is not known to this reader")
+        if kind not in (*sizes, ids.Section.VALUECODE):
+            known = kind in ids.RESERVED_SECTIONS
+            name = f"{ids.Section(kind).name} ({kind})" if known else f"type {kind}"
+            raise UnsupportedFeature(
+                f"critical section {name} is not known to this reader: update gcodec"
+            )
         name, entries = ids.Section(kind).name, span.entries
         half_bytes = kind == ids.Section.VALUECODE
-        size = -(-entries // 2) if half_bytes else entries * _ELEMENT_BYTES[ids.Section(kind)]
+        size = -(-entries // 2) if half_bytes else entries * sizes[ids.Section(kind)]
         if span.length != size:
             raise Malformed(f"{name}: {entries} entries take {size} bytes, not {span.length}")
     for needed in (ids.Section.TENSORS, ids.Section.CHUNKDIR):
@@ -108,26 +128,21 @@ def check_types(spans: dict[int, Span]) -> None:
             raise Malformed(f"section {needed.name} is missing")
 
 
-def build_tensors(tensors: Sequence[Tensor]) -> tuple[NDArray[np.void], NDArray[np.uint64]]:
+def build_tensors(
+    tensors: Sequence[Tensor], element_type: int
+) -> tuple[NDArray[np.void], NDArray[np.uint64]]:
     """Rows of the TENSORS and DIMS sections."""
     table = np.zeros(len(tensors), TENSOR)
-    dims: list[int] = []
-    for row, tensor in zip(table, tensors, strict=True):
-        row["name_hash"], row["start"], row["numel"] = (
-            tensor.name_hash,
-            tensor.start,
-            prod(tensor.shape),
-        )
-        row["ndim"], row["dtype"] = len(tensor.shape), ids.ElementType.FLOAT32
-        row["dims_index"] = len(dims)
-        dims += tensor.shape
-    return table, np.array(dims, "<u8")
+    table["name_hash"] = [tensor.name_hash for tensor in tensors]
+    table["ndim"] = [len(tensor.shape) for tensor in tensors]
+    table["dtype"] = element_type
+    return table, np.array([length for tensor in tensors for length in tensor.shape], "<u8")
 
 
 def read_tensors(
     frame: NDArray[np.uint8], spans: dict[int, Span], header: Header
 ) -> tuple[Tensor, ...]:
-    """Check that the tensors tile [0, n_elements) in order and that shapes multiply out."""
+    """Check that the tensors' shapes make up n_elements."""
     span = spans[ids.Section.TENSORS]
     if span.entries != header.n_tensors:
         raise Malformed(f"TENSORS has {span.entries} entries, the header says {header.n_tensors}")
@@ -139,37 +154,35 @@ def read_tensors(
     tensors: list[Tensor] = []
     start = used = 0
     for i, row in enumerate(rows):
-        ndim, numel = int(row["ndim"]), int(row["numel"])
+        ndim = int(row["ndim"])
         if ndim > ids.MAX_DIMENSIONS:
             raise LimitExceeded(f"tensor {i}: {ndim} dimensions, the limit is {ids.MAX_DIMENSIONS}")
-        if row["start"] != start or row["dims_index"] != used:
-            raise Malformed(f"tensor {i}: start or dims_index is not the running sum")
-        if (
-            row["dtype"] != header.elem_dtype
-            or row["flags"]
-            or row["reserved"].tobytes().strip(b"\0")
-        ):
+        if row["dtype"] != header.elem_dtype or row["reserved"].tobytes().strip(b"\0"):
             raise Malformed(f"tensor {i}: dtype differs from the header, or a reserved bit is set")
         shape = tuple(dims[used : used + ndim])
         if prod(filter(None, shape)) > ids.MAX_ELEMENTS:
             raise LimitExceeded(f"tensor {i}: the dimensions of {shape} multiply past 2^48")
-        if prod(shape) != numel:
-            raise Malformed(f"tensor {i}: shape {shape} does not hold {numel} elements")
         tensors.append(Tensor(int(row["name_hash"]), start, shape))
-        start, used = start + numel, used + ndim
+        start, used = start + prod(shape), used + ndim
     if start != header.n_elements:
         raise Malformed(f"the tensors hold {start} elements, the header says {header.n_elements}")
     return tuple(tensors)
 
 
-def read_codebook(frame: NDArray[np.uint8], spans: dict[int, Span]) -> NDArray[np.float32]:
-    """Levels of the codebook, empty if the frame has none; each is finite, and zero is positive."""
+def read_codebook(frame: NDArray[np.uint8], spans: dict[int, Span], element: Element) -> Patterns:
+    """Levels of the codebook, as bit patterns; each is finite, and zero is positive."""
     span = spans.get(ids.Section.CODEBOOK, Span(0, 0, 0))
     if span.entries > ids.MAX_LEVELS:
         raise LimitExceeded(
             f"the codebook has {span.entries} levels, the limit is {ids.MAX_LEVELS}"
         )
-    levels: NDArray[Any] = frame[span.offset : span.offset + span.length].view("<f4")
-    if not np.isfinite(levels).all() or (np.signbit(levels) & (levels == 0)).any():
+    levels: Patterns = frame[span.offset : span.offset + span.length].view(element.pattern)
+    magnitudes = element.magnitudes(levels)
+    if (magnitudes >= element.infinity).any() or (levels[magnitudes == 0] != 0).any():
         raise Malformed("a level of the codebook is not finite, or is a negative zero")
     return levels
+
+
+def element_of(header: Header) -> Element:
+    """The element type of a header that was checked."""
+    return ELEMENTS[ids.ElementType(header.elem_dtype)]

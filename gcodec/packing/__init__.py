@@ -1,6 +1,6 @@
 """How keys and values become planes of bits: measured, chosen, written, and read back."""
 
-from .keys import KEY_PACKINGS, Keys, choose_keys, write_keys
+from .keys import KEY_PACKINGS, Keys, better_whole, choose_keys, write_keys
 from .layout import pieces_of
 from .read import read_payload
 from .values import Values, choose_values, keep_values, write_values
@@ -9,6 +9,7 @@ __all__ = [
     "KEY_PACKINGS",
     "Keys",
     "Values",
+    "better_whole",
     "choose_keys",
     "choose_values",
     "keep_values",

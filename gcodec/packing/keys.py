@@ -1,6 +1,6 @@
 """Packing of keys: every codec that fits a chunk is measured, the smallest is written.
 
-Sizes come from the arithmetic that a reader uses (`format.directory.plane_words`). Codes for gap
+Sizes come from the arithmetic that a reader uses (`format.directory.plane_bits`). Codes for gap
 classes are settled as spec section 13 says: first as if every chunk used them, then again for those
 that do.
 """
@@ -19,10 +19,12 @@ from ..format.directory import (
     KEY_INDEX,
     KEY_LOW,
     WIDTH_BITS,
+    plane_bits,
     plane_words,
 )
+from ..format.elements import FLOAT32, Element
 from ..format.ids import KeyCodec
-from ..format.sections import Tensor
+from ..format.sections import Tensor, section_bits
 from ..kernels.jobs import COUNT, FIRST, INDEX, SPLIT, WIDTH, job_table
 from .columns import Columns, find_columns, write_heads
 from .layout import Ints, bit_length, blocks_of, starts_of
@@ -38,8 +40,11 @@ KEY_PACKINGS: Final = {
 }
 """What the `keys` parameter of a codec allows; "columns" only where there is a matrix."""
 
+CODED: Final = (KeyCodec.DELTA, KeyCodec.COLUMNS)
+KEY_PLANES: Final = [KEY_INDEX, KEY_HIGH, KEY_LOW]
 CLASSES: Final = 32
-CODE_BITS: Final = 128
+CODE_BYTES: Final = 16
+CODE_BITS: Final = 8 * CODE_BYTES
 TOO_LARGE: Final = np.iinfo(np.int64).max
 
 
@@ -53,6 +58,16 @@ class Keys(NamedTuple):
     rests: Ints
 
 
+class _Gaps(NamedTuple):
+    """What the gap codecs measure: plain gaps, those by column, classes and densities of chunks."""
+
+    plain: Ints
+    gaps: NDArray[np.uint32]
+    classes: Ints
+    groups: Ints
+    by_column: Columns | None
+
+
 def choose_keys(
     directory: NDArray[np.void],
     keys: NDArray[np.uint32],
@@ -61,9 +76,42 @@ def choose_keys(
     packing: str,
     kernels: ModuleType,
 ) -> Keys:
-    """Set the key fields of every chunk: the smallest packing, the lowest id on ties."""
+    """Set the key fields of every chunk: the smallest packing, the lowest id on ties.
+
+    Codecs with codes are left out if they do not save the section of their codes.
+    """
     counts = directory["nnz"].astype(np.int64)
     allowed = KEY_PACKINGS[packing]
+    found = _measure_gaps(keys, counts, lengths, tensors, allowed, kernels)
+    trials, rests, words = _try_all(directory, lengths, found, allowed, kernels)
+    entries, below, codes, bits = _settle(directory, trials, rests, words, found, kernels)
+    plain = [i for i, codec in enumerate(allowed) if codec not in CODED]
+    if len(codes) and plain:
+        other = _settle(directory, trials[plain], rests[plain], words[plain], found, kernels)
+        if other[3] <= bits:
+            entries, below, codes, bits = other
+    directory[:] = entries
+    return Keys(found.plain, found.gaps, found.by_column, codes, below)
+
+
+def better_whole(
+    directory: NDArray[np.void], lengths: Ints, element: Element, rests: Ints
+) -> NDArray[np.bool_]:
+    """Chunks of values as they are that would be smaller with all their elements and no keys."""
+    counts = directory["nnz"].astype(np.int64)
+    words = plane_words(directory, element, rests).sum(axis=1)
+    whole: NDArray[np.bool_] = (counts < lengths) & ((lengths * element.bits + 63) >> 6 < words)
+    return whole
+
+
+def _measure_gaps(
+    keys: NDArray[np.uint32],
+    counts: Ints,
+    lengths: Ints,
+    tensors: Sequence[Tensor],
+    allowed: tuple[KeyCodec, ...],
+    kernels: ModuleType,
+) -> _Gaps:
     first = starts_of(counts)
     plain = job_table(0, first, counts, end=lengths, index=first)
     gaps = np.empty(keys.size, np.uint32)
@@ -74,7 +122,21 @@ def choose_keys(
     by_column = None
     if KeyCodec.COLUMNS in allowed:
         by_column = find_columns(keys, counts, lengths, tensors, kernels)
-    groups = bit_length(lengths // np.maximum(counts, 1))
+    return _Gaps(plain, gaps, classes, bit_length(lengths // np.maximum(counts, 1)), by_column)
+
+
+def _try_all(
+    directory: NDArray[np.void],
+    lengths: Ints,
+    found: _Gaps,
+    allowed: tuple[KeyCodec, ...],
+    kernels: ModuleType,
+) -> tuple[NDArray[np.void], Ints, Ints]:
+    """Entries, bits of rests and words of key planes that each codec would have, by chunk.
+
+    TOO_LARGE words where a codec does not fit.
+    """
+    counts = directory["nnz"].astype(np.int64)
     trials = np.tile(directory, (len(allowed), 1))
     rests = np.zeros(trials.shape, np.int64)
     fits = np.tile(counts > 0, (len(allowed), 1))
@@ -89,32 +151,48 @@ def choose_keys(
                 entries["key_param"] = max(int(lengths.max(initial=2)) - 1, 1).bit_length()
             case KeyCodec.RICE:
                 limit, (parameter, high) = ids.MAX_KEY_RICE, np.zeros((2, counts.size), np.int64)
-                kernels.rice_fit(plain, gaps - np.uint32(1), limit, parameter, high)
+                kernels.rice_fit(found.plain, found.gaps - np.uint32(1), limit, parameter, high)
                 entries["key_param"], entries["key_hi_bits"] = parameter, high
             case KeyCodec.BLOCKS:
-                chunk, _, size, width = _block_widths(gaps, counts)
+                chunk, _, size, width = _block_widths(found.gaps, counts)
                 entries["key_hi_bits"] = np.bincount(chunk, size * width, counts.size)
             case KeyCodec.DELTA:
-                _code_gaps(entries, classes, groups, able, kernels)
-                below[:] = _rests(classes)
+                _code_gaps(entries, found.classes, found.groups, able, kernels)
+                below[:] = _rests(found.classes)
             case KeyCodec.COLUMNS:
-                able &= by_column is not None
-                if by_column is not None:
-                    able &= by_column.fits
-                    _code_columns(entries, by_column, able, kernels)
-                    below[:] = _rests(by_column.classes.sum(axis=1))
-    words = plane_words(trials.reshape(-1), (rests * fits).reshape(-1)).sum(axis=1)
-    best = np.argmin(np.where(fits, words.reshape(trials.shape), TOO_LARGE), axis=0)
-    chunks, filled = np.arange(counts.size), counts > 0
-    directory[filled] = trials[best, chunks][filled]
+                able &= found.by_column is not None
+                if found.by_column is not None:
+                    able &= found.by_column.fits
+                    _code_columns(entries, found.by_column, able, kernels)
+                    below[:] = _rests(found.by_column.classes.sum(axis=1))
+    bits = plane_bits(trials.reshape(-1), FLOAT32, (rests * fits).reshape(-1))
+    words = ((bits[:, KEY_PLANES] + 63) >> 6).sum(axis=1).reshape(trials.shape)
+    return trials, rests, np.where(fits, words, TOO_LARGE)
+
+
+def _settle(
+    directory: NDArray[np.void],
+    trials: NDArray[np.void],
+    rests: Ints,
+    words: Ints,
+    found: _Gaps,
+    kernels: ModuleType,
+) -> tuple[NDArray[np.void], Ints, NDArray[np.uint8], int]:
+    """The smallest of the trials for each chunk, its rests, the codes it takes, and all bits."""
+    best = np.argmin(words, axis=0)
+    chunks, filled = np.arange(directory.size), directory["nnz"] > 0
+    entries = directory.copy()
+    entries[filled] = trials[best, chunks][filled]
     chosen_rests = rests[best, chunks] * filled
-    directory["key_codec"][counts == 0] = KeyCodec.RICE
-    delta = (directory["key_codec"] == KeyCodec.DELTA) & filled
-    codes = _code_gaps(directory, classes, groups, delta, kernels)
-    if by_column is not None:
-        taken = directory["key_codec"] == KeyCodec.COLUMNS
-        codes = np.concatenate((codes, _code_columns(directory, by_column, taken, kernels)))
-    return Keys(plain, gaps, by_column, codes, chosen_rests)
+    entries["key_codec"][~filled] = KeyCodec.RICE
+    delta = (entries["key_codec"] == KeyCodec.DELTA) & filled
+    codes = _code_gaps(entries, found.classes, found.groups, delta, kernels)
+    if found.by_column is not None:
+        taken = entries["key_codec"] == KeyCodec.COLUMNS
+        codes = np.concatenate((codes, _code_columns(entries, found.by_column, taken, kernels)))
+    planes = plane_bits(entries, FLOAT32, chosen_rests)[:, KEY_PLANES]
+    bits = 64 * int(((planes + 63) >> 6).sum()) + section_bits(CODE_BYTES * len(codes))
+    return entries, chosen_rests, codes, bits
 
 
 def _rests(classes: Ints) -> Ints:

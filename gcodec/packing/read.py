@@ -21,9 +21,10 @@ from ..format.directory import (
     plane_bits,
 )
 from ..format.directory import planes as plane_table
+from ..format.elements import Patterns
 from ..format.frame import Parsed
 from ..format.ids import HAS_SIGNS, KeyCodec, ValueCodec
-from ..kernels.jobs import INDEX, SPLIT, WIDTH, job_table
+from ..kernels.jobs import COUNT, FIRST, INDEX, SPLIT, WIDTH, job_table
 from .columns import read_heads
 from .layout import Ints, blocks_of, starts_of
 
@@ -43,8 +44,8 @@ class _Payload:
         self.words = parsed.payload
         self.counts = parsed.directory["nnz"].astype(np.int64)
         self.first = starts_of(self.counts)
-        self.starts = plane_table(parsed.directory) * 64
-        self.used = plane_bits(parsed.directory)
+        self.starts = plane_table(parsed.directory, parsed.element) * 64
+        self.used = plane_bits(parsed.directory, parsed.element)
 
         self._at: dict[str, dict[int, NDArray[np.intp]]] = {}
         filled = self.counts > 0
@@ -79,7 +80,7 @@ class _Payload:
 
 def read_payload(
     parsed: Parsed, first_chunk: int, kernels: ModuleType
-) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+) -> tuple[NDArray[np.uint32], Patterns]:
     """Keys within their chunks and bit patterns of the values, of all chunks in order.
 
     `first_chunk` is the number of the first, for errors.
@@ -248,41 +249,51 @@ def _read_blocks(payload: _Payload, gaps: NDArray[np.uint32]) -> None:
     payload.kernels.read_fields(jobs, payload.words, gaps)
 
 
-def _read_values(payload: _Payload) -> NDArray[np.uint32]:
+def _read_values(payload: _Payload) -> Patterns:
     """Bit patterns: as they are, or a level by its index with its sign."""
     kernels, words, parsed = payload.kernels, payload.words, payload.parsed
-    values = np.zeros(int(payload.counts.sum()), np.uint32)
+    patterns = np.zeros(int(payload.counts.sum()), parsed.element.pattern)
     at = payload.chunks("val_codec", ValueCodec.RAW)
     if at.size:
-        kernels.read_fields(payload.jobs(at, VALUE_LOW, width=32), words, values)
+        _read_raw(payload, at, patterns)
     if at.size == np.count_nonzero(payload.counts):
-        return values
+        return patterns
+    indices = np.zeros(patterns.size, np.uint32)
     at = payload.chunks("val_codec", *_FIXED, *_RICE)
     if at.size:
         parameter = payload.parameter("val_param", at)
-        kernels.read_fields(payload.jobs(at, VALUE_LOW, width=parameter), words, values)
+        kernels.read_fields(payload.jobs(at, VALUE_LOW, width=parameter), words, indices)
     at = payload.chunks("val_codec", *_RICE)
     if at.size:
         jobs = payload.jobs(at, VALUE_HIGH, width=payload.parameter("val_param", at))
-        fault = kernels.read_unary(jobs, words, values)
+        fault = kernels.read_unary(jobs, words, indices)
         payload.refuse(at, fault, "the unary value plane does not hold nnz ones and end with one")
     at = payload.chunks("val_codec", *_HUFFMAN)
     if at.size:
         jobs = payload.jobs(at, VALUE_HIGH)
         jobs[:, INDEX] = payload.starts[at, VALUE_INDEX]
         tables = _decode_tables(parsed.tables.value_code[None], kernels)
-        fault = kernels.read_codes(jobs, words, tables, values)
+        fault = kernels.read_codes(jobs, words, tables, indices)
         payload.refuse(at, fault, "the codes of the values do not end where they should")
     at = payload.chunks("val_codec", *_INDEX)
     base = parsed.directory["level_base"][at]
     jobs = job_table(base, payload.first[at], payload.counts[at])
-    fault = kernels.look_up(jobs, parsed.tables.levels.view(np.uint32), values)
+    fault = kernels.look_up(jobs, parsed.tables.levels, indices, patterns)
     payload.refuse(at, fault, "an index lies past the codebook")
     at = payload.chunks("val_codec", *HAS_SIGNS)
     if at.size:
-        fault = kernels.read_signs(payload.jobs(at, SIGN), words, values)
+        fault = kernels.read_signs(payload.jobs(at, SIGN), words, patterns)
         payload.refuse(at, fault, "a level with a sign of its own, beside a plane of signs")
-    return values
+    return patterns
+
+
+def _read_raw(payload: _Payload, at: NDArray[np.intp], patterns: Patterns) -> None:
+    """Patterns as they are; of 64 bits, as two fields of 32."""
+    jobs = payload.jobs(at, VALUE_LOW, width=min(patterns.itemsize * 8, 32))
+    if patterns.itemsize == 8:
+        jobs[:, [FIRST, COUNT]] *= 2
+        patterns = patterns.view(np.uint32)
+    payload.kernels.read_fields(jobs, payload.words, patterns)
 
 
 def _decode_tables(lengths: NDArray[np.uint8], kernels: ModuleType) -> NDArray[np.uint16]:

@@ -8,13 +8,14 @@ from numpy.typing import NDArray
 
 from ..format import ids
 from ..format.directory import SIGN, VALUE_HIGH, VALUE_INDEX, VALUE_LOW, plane_words
+from ..format.elements import Element, Patterns
 from ..format.ids import ValueCodec
-from ..kernels.jobs import job_table
+from ..format.sections import section_bits
+from ..kernels.jobs import COUNT, FIRST, job_table
 from .layout import Ints, bit_length, starts_of
 
 UNSIGNED: Final = (ValueCodec.FIXED, ValueCodec.RICE, ValueCodec.SIGN, ValueCodec.HUFFMAN)
 SIGNED: Final = (ValueCodec.SIGNED_FIXED, ValueCodec.SIGNED_RICE, ValueCodec.SIGNED_HUFFMAN)
-LEVEL_BITS: Final = 32
 CODE_BITS: Final = 4
 TOO_LARGE: Final = np.iinfo(np.int64).max
 
@@ -23,7 +24,7 @@ class Values(NamedTuple):
     """How the values will be written; the directory holds the rest."""
 
     symbols: NDArray[np.uint32]
-    levels: NDArray[np.float32]
+    levels: Patterns
     code: NDArray[np.uint8]
 
 
@@ -33,56 +34,60 @@ class _Trial(NamedTuple):
     bits: int
 
 
-def keep_values(directory: NDArray[np.void], bits: NDArray[np.uint32]) -> Values:
+def keep_values(directory: NDArray[np.void], element: Element) -> Values:
     """Set the value fields of every chunk for values that travel as they are."""
     directory["val_codec"] = ValueCodec.RAW
-    return Values(bits, np.empty(0, np.float32), np.empty(0, np.uint8))
+    return Values(np.empty(0, np.uint32), np.empty(0, element.pattern), np.empty(0, np.uint8))
 
 
 def choose_values(
     directory: NDArray[np.void],
-    bits: NDArray[np.uint32],
+    signs: NDArray[np.uint32],
     codes: NDArray[np.uint32],
-    levels: NDArray[np.float32],
+    levels: Patterns,
+    element: Element,
     kernels: ModuleType,
 ) -> Values:
     """Set `val_codec`, `val_param`, `val_hi_bits` and `level_base` of every chunk.
 
-    `codes` index `levels`, which are magnitudes; `bits` are the values' own patterns. The codebook
+    `codes` index `levels`, which are magnitudes; `signs` are 1 for negative values. The codebook
     holds the levels that occur, frequent ones first. Signs have a plane of their own, or, where
     they follow from the magnitudes or from each other, levels carry them.
     """
-    signs = bits >> np.uint32(31)
     unsigned = np.bincount(codes, minlength=levels.size)
     signed = np.bincount(codes << np.uint32(1) | signs, minlength=2 * levels.size)
-    best = _try(directory, codes, levels, unsigned, UNSIGNED, kernels)
-    if _code_cost(signed, kernels) + bits.size // 8 < _code_cost(unsigned, kernels) + bits.size:
-        both = np.stack((levels, -levels), axis=1).reshape(-1)
-        other = _try(directory, codes << np.uint32(1) | signs, both, signed, SIGNED, kernels)
+    best = _try(directory, codes, levels, unsigned, UNSIGNED, element, kernels)
+    costs = [_code_cost(histogram, element, kernels) for histogram in (signed, unsigned)]
+    if costs[0] + codes.size // 8 < costs[1] + codes.size:
+        negative = levels | element.pattern.type(1 << element.bits - 1)
+        both = np.stack((levels, negative), axis=1).reshape(-1)
+        joint = codes << np.uint32(1) | signs
+        other = _try(directory, joint, both, signed, SIGNED, element, kernels)
         best = min(best, other, key=lambda trial: trial.bits)
     directory[:] = best.directory
     return best.values
 
 
-def _code_cost(histogram: Ints, kernels: ModuleType) -> int:
+def _code_cost(histogram: Ints, element: Element, kernels: ModuleType) -> int:
     """Bits of a prefix code of the symbols that occur, and of their levels."""
     occurs = histogram[histogram > 0]
     if occurs.size > ids.MAX_CODED_LEVELS:
         return TOO_LARGE
     lengths, scratch = np.zeros(occurs.size, np.uint8), np.empty((16, 2 * occurs.size), np.int64)
     bits = int(kernels.code_lengths(occurs, lengths, scratch))
-    return bits + (LEVEL_BITS + CODE_BITS) * occurs.size
+    return bits + (element.bits + CODE_BITS) * occurs.size
 
 
 def _try(
     directory: NDArray[np.void],
     codes: NDArray[np.uint32],
-    levels: NDArray[np.float32],
+    levels: Patterns,
     histogram: Ints,
     codecs: tuple[ValueCodec, ...],
+    element: Element,
     kernels: ModuleType,
 ) -> _Trial:
-    """The smallest codec for each chunk; a prefix code only if it saves its own lengths."""
+    """The smallest codec for each chunk; a prefix code only if it saves its own section."""
     order = np.argsort(-histogram, kind="stable")[: np.count_nonzero(histogram)]
     rank = np.zeros(levels.size, np.uint32)
     rank[order] = np.arange(order.size, dtype=np.uint32)
@@ -91,19 +96,19 @@ def _try(
         code = np.zeros(order.size, np.uint8)
         scratch = np.empty((16, 2 * order.size), np.int64)
         kernels.code_lengths(histogram[order], code, scratch)
-    entries, words = _measure(directory, symbols, code, codecs, kernels)
+    entries, words = _measure(directory, symbols, code, codecs, element, kernels)
     costs = words[: len(codecs) - 1].min(axis=0), words.min(axis=0)
     filled = directory["nnz"] > 0
-    without, with_code = (int(cost[filled].sum()) * 64 for cost in costs)
-    total = without
-    if with_code + CODE_BITS * order.size < without:
-        total = with_code + CODE_BITS * order.size
+    total, with_code = (int(cost[filled].sum()) * 64 for cost in costs)
+    with_code += section_bits(-(-order.size // 2))
+    if code.size and with_code < total:
+        total = with_code
     else:
         words, code = words[: len(codecs) - 1], code[:0]
     chosen = directory.copy()
     chosen[filled] = entries[np.argmin(words, axis=0), np.arange(directory.size)][filled]
     chosen["val_codec"][~filled] = ValueCodec.RAW
-    return _Trial(chosen, Values(symbols, book, code), total + LEVEL_BITS * order.size)
+    return _Trial(chosen, Values(symbols, book, code), total + element.bits * order.size)
 
 
 def _measure(
@@ -111,6 +116,7 @@ def _measure(
     symbols: NDArray[np.uint32],
     code: NDArray[np.uint8],
     codecs: tuple[ValueCodec, ...],
+    element: Element,
     kernels: ModuleType,
 ) -> tuple[NDArray[np.void], Ints]:
     """The entries each codec would have, and each chunk's words; TOO_LARGE if it cannot."""
@@ -141,14 +147,15 @@ def _measure(
                 if code.size:
                     ends = np.cumsum(np.append(0, code[symbols].astype(np.int64)))
                     entries["val_hi_bits"] = ends[first + counts] - ends[first]
-    words = plane_words(trials.reshape(-1)).sum(axis=1).reshape(trials.shape)
+    words = plane_words(trials.reshape(-1), element).sum(axis=1).reshape(trials.shape)
     return trials, np.where(fits, words, TOO_LARGE)
 
 
 def write_values(
     directory: NDArray[np.void],
     planes: Ints,
-    bits: NDArray[np.uint32],
+    bits: Patterns,
+    signs: NDArray[np.uint32],
     packed: Values,
     payload: NDArray[np.uint64],
     kernels: ModuleType,
@@ -164,12 +171,18 @@ def write_values(
         index = planes[at, VALUE_INDEX] * 64
         return job_table(planes[at, plane] * 64, first[at], counts[at], width=widths, index=index)
 
+    raw = jobs(codec == ValueCodec.RAW, VALUE_LOW, min(bits.itemsize * 8, 32))
+    if bits.itemsize == 8:  # two fields of 32 bits
+        raw[:, [FIRST, COUNT]] *= 2
+        bits = bits.view(np.uint32)
+    kernels.write_fields(raw, bits, payload)
+    if not packed.levels.size:
+        return
     rice = (codec == ValueCodec.RICE) | (codec == ValueCodec.SIGNED_RICE)
     fields = rice | (codec == ValueCodec.FIXED) | (codec == ValueCodec.SIGNED_FIXED)
     huffman = (codec == ValueCodec.HUFFMAN) | (codec == ValueCodec.SIGNED_HUFFMAN)
-    signs = (codec != ValueCodec.RAW) & (codec <= ValueCodec.HUFFMAN)
-    kernels.write_fields(jobs(codec == ValueCodec.RAW, VALUE_LOW, 32), bits, payload)
-    kernels.write_fields(jobs(signs, SIGN, 1), bits >> np.uint32(31), payload)
+    signed = (codec != ValueCodec.RAW) & (codec <= ValueCodec.HUFFMAN)
+    kernels.write_fields(jobs(signed, SIGN, 1), signs, payload)
     kernels.write_fields(jobs(fields, VALUE_LOW, parameter), packed.symbols, payload)
     kernels.write_unary(jobs(rice, VALUE_HIGH, parameter), packed.symbols, payload)
     if packed.code.size:

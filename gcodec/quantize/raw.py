@@ -1,13 +1,14 @@
-"""Values as they are: float32 on the wire, and a residual of zero where one was sent."""
+"""Values as they are: the element type on the wire, a residual of zero where one was sent."""
 
 from dataclasses import dataclass
 
+from ..format.elements import Element
 from .contract import Grid
 
 
 @dataclass(frozen=True)
 class Raw:
-    """Send kept values as float32, 32 bits each."""
+    """Send kept values in the element type of the gradient."""
 
-    def grid(self, low: int, high: int) -> Grid | None:
+    def grid(self, element: Element, low: int, high: int) -> Grid | None:
         return None

@@ -4,7 +4,8 @@ FastSGD (Yang, Chen, Zeng, Gao, arXiv 2112.04291) maps a value to its reciprocal
 logarithm of that to an integer. log(1/|v|) is -log|v|, so the same integers come from exponent and
 mantissa of v directly: q = K * exponent + (how many of K mantissa thresholds are at or below the
 mantissa), which is round(K log2|v|) with no reciprocal that could overflow and no logarithm that
-could differ between machines. Thresholds are the exact integers ceil(2**((j + 1/2)/K + 23)).
+could differ between machines. Thresholds are the exact integers ceil(2**((j + 1/2)/K + p)), for
+significands of p bits below the point (23 in float32).
 
 A level is 2**(q/K) * 2/(sqrt(b) + 1/sqrt(b)), b = 2**(1/K): the point with the least worst relative
 error, (b - 1)/(b + 1).
@@ -13,15 +14,14 @@ error, (b - 1)/(b + 1).
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
-from math import inf, isqrt, ldexp, nextafter, sqrt
+from math import inf, isqrt, nextafter, sqrt
 
 import numpy as np
 
+from ..format.elements import Element
 from .contract import Grid
 
 STEPS = (1, 2, 4, 8, 16)
-SIGNIFICAND = 1 << 23
-LOWEST_OCTAVE, HIGHEST_OCTAVE = -149, 127
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class ReciprocalLog:
 
     Notes
     -----
-    The decoded level v of x satisfies x/2 <= v <= 2x, so x - v is exact in float32 (Sterbenz).
+    The decoded level v of x satisfies x/2 <= v <= 2x, so x - v is exact (Sterbenz).
     """
 
     per_octave: int = 4
@@ -45,40 +45,38 @@ class ReciprocalLog:
             raise ValueError(f"per_octave is one of {STEPS}, not {self.per_octave!r}")
         object.__setattr__(self, "per_octave", int(self.per_octave))
 
-    def grid(self, low: int, high: int) -> Grid:
-        whole = _whole_grid(self.per_octave)
-        first, last = np.searchsorted(
-            whole.boundaries, np.array([low, high], np.uint32), side="right"
-        )
-        return Grid(whole.boundaries[first:last], whole.levels[first : last + 1], whole.bound)
+    def grid(self, element: Element, low: int, high: int) -> Grid:
+        whole = _whole_grid(element, self.per_octave)
+        ends = np.array([max(low, 1), high], element.pattern)
+        first, last = np.searchsorted(whole.boundaries, ends, side="right")
+        boundaries, levels = whole.boundaries[first:last], whole.levels[first : last + 1]
+        if low == 0:
+            boundaries = np.append(element.pattern.type(1), boundaries)
+            levels = np.append(element.pattern.type(0), levels)
+        return Grid(boundaries, levels, whole.bound)
 
 
 @lru_cache
-def _whole_grid(steps: int) -> Grid:
-    """The grid over every float32 magnitude above zero."""
-    thresholds = _thresholds(steps)
+def _whole_grid(element: Element, steps: int) -> Grid:
+    """The grid over every magnitude above zero."""
+    thresholds = _thresholds(steps, element.precision)
     points = _points(steps)
-    boundaries = [
-        _pattern(threshold, octave)
-        for octave in range(LOWEST_OCTAVE, HIGHEST_OCTAVE + 1)
-        for threshold in thresholds
-    ]
-    levels = [
-        ldexp(point, octave)
-        for octave in range(LOWEST_OCTAVE, HIGHEST_OCTAVE + 1)
-        for point in points
-    ]
-    levels.append(ldexp(points[0], HIGHEST_OCTAVE + 1))
+    octaves = range(element.lowest, element.bias + 1)
+    boundaries = [_pattern(element, t, octave) for octave in octaves for t in thresholds]
+    levels = [element.nearest(point, octave) for octave in octaves for point in points]
+    levels.append(element.nearest(points[0], element.bias + 1))
     return Grid(
-        np.array(boundaries, np.uint32), np.array(levels, np.float32), _bound(thresholds, points)
+        np.array(boundaries, element.pattern),
+        np.minimum(np.array(levels, element.pattern), element.pattern.type(element.infinity - 1)),
+        _bound(element, thresholds, points),
     )
 
 
-def _thresholds(steps: int) -> list[int]:
-    """Smallest significands s with (s / 2**23)**(2K) >= 2**(2j + 1), j = 0..K-1, exactly."""
+def _thresholds(steps: int, precision: int) -> list[int]:
+    """Smallest significands s with (s / 2**p)**(2K) >= 2**(2j + 1), j = 0..K-1, exactly."""
     thresholds = []
     for j in range(steps):
-        power = 1 << (2 * j + 1) + 23 * 2 * steps
+        power = 1 << (2 * j + 1) + precision * 2 * steps
         root = power
         for _ in range((2 * steps).bit_length() - 1):  # the 2K-th root is log2(2K) square roots
             root = isqrt(root)
@@ -98,19 +96,22 @@ def _points(steps: int) -> list[float]:
     return points
 
 
-def _pattern(significand: int, octave: int) -> int:
-    """Smallest float32 pattern with a value of at least significand * 2**(octave - 23)."""
-    if octave >= -126:
-        return ((octave + 127) << 23) + (significand - SIGNIFICAND)
-    return -(-significand >> (-126 - octave))
+def _pattern(element: Element, significand: int, octave: int) -> int:
+    """Smallest pattern with a value of at least significand * 2**(octave - precision)."""
+    shift = octave - element.precision - element.lowest
+    if shift >= 0:
+        return (shift << element.precision) + significand
+    return -(-significand >> -shift)
 
 
-def _bound(thresholds: list[int], points: list[float]) -> float:
+def _bound(element: Element, thresholds: list[int], points: list[float]) -> float:
     """Worst relative error over an octave, from rounded levels and integer bins, rounded up."""
+    one, unit = element.nearest(1.0), 1 << element.precision
+    levels = [element.nearest(point) - one for point in (*points, 2 * points[0])]
+    lowest = [unit, *thresholds]
+    highest = [*(t - 1 for t in thresholds), 2 * unit - 1]
     worst = Fraction(0)
-    levels = [Fraction(float(np.float32(p))) * SIGNIFICAND for p in (*points, 2 * points[0])]
-    lowest = [SIGNIFICAND, *thresholds]
-    highest = [*(t - 1 for t in thresholds), 2 * SIGNIFICAND - 1]
-    for level, low, high in zip(levels, lowest, highest, strict=True):
+    for steps, low, high in zip(levels, lowest, highest, strict=True):
+        level = unit + Fraction(steps, 2 if steps < 0 else 1)  # half units below one
         worst = max(worst, abs(level / low - 1), abs(level / high - 1))
     return nextafter(float(worst), inf)

@@ -1,13 +1,15 @@
 """What a selector is given and what it answers.
 
-Magnitudes are the bit patterns of |x| (uint32), which order like the magnitudes themselves; a
-decision on them is exact and the same on every backend.
+Magnitudes are the bit patterns of |x|, which order like the magnitudes themselves; a decision on
+them is exact and the same on every backend.
 """
 
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ..format.elements import Element, Patterns
 
 
 class Decision(NamedTuple):
@@ -22,6 +24,7 @@ class Statistics(Protocol):
     """What can be asked about a gradient of `n` elements; zeros are elements too."""
 
     n: int
+    element: Element
     stream: int
     """Differs from tensor to tensor and from step to step; seeds are mixed with it."""
 
@@ -31,7 +34,7 @@ class Statistics(Protocol):
     def kth(self, k: int) -> tuple[int, int]:
         """The k-th largest magnitude, 1 <= k <= n, and how many are above it."""
 
-    def sample(self, positions: NDArray[np.int64]) -> NDArray[np.uint32]:
+    def sample(self, positions: NDArray[np.int64]) -> Patterns:
         """Magnitudes at ascending positions."""
 
 

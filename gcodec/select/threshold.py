@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from math import isfinite
 
-import numpy as np
-
 from .contract import Decision, Statistics
 
 
@@ -17,23 +15,19 @@ class Threshold:
     Parameters
     ----------
     threshold : float
-        Magnitude in the units of the gradient, finite and at least 0; rounded to float32.
+        Magnitude in the units of the gradient, finite and at least 0; rounded to its element type.
     """
 
     threshold: float
 
     def __post_init__(self) -> None:
-        if not (
-            isfinite(self.threshold) and 0 <= self.threshold <= float(np.finfo(np.float32).max)
-        ):
-            raise ValueError(
-                f"threshold is a float32 magnitude of at least 0, not {self.threshold}"
-            )
+        if not (isfinite(self.threshold) and self.threshold >= 0):
+            raise ValueError(f"threshold is a finite magnitude of at least 0, not {self.threshold}")
 
     def density(self, n: int) -> float:
         """Not known from the parameters: 1 % sets the chunk size."""
         return 0.01
 
     def decide(self, statistics: Statistics) -> Decision:
-        pattern = int(np.float32(abs(self.threshold)).view(np.uint32))
+        pattern = statistics.element.nearest(abs(self.threshold))
         return Decision(pattern, 0, statistics.count_above(pattern))

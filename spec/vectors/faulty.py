@@ -3,7 +3,19 @@
 import random
 import struct
 
-from uncommon import CODES, FOUR, LEVELS, MINUS, ONE, TWO, chunk_of, classes, lone_class, one
+from uncommon import (
+    CODES,
+    FOUR,
+    LEVELS,
+    LEVELS_OF,
+    MINUS,
+    ONE,
+    TWO,
+    chunk_of,
+    classes,
+    lone_class,
+    one,
+)  # fmt: skip
 from writer import (
     ALL,
     BITMAP,
@@ -18,6 +30,7 @@ from writer import (
     SIGNED_FIXED,
     SIGNED_HUFFMAN,
     SIGNED_RICE,
+    VALUE_RICE,
     Writer,
     flip,
     make_chunk,
@@ -40,7 +53,8 @@ def plain(**options):
 
 def of_chunk(keys, values=None, entry=None, **options):
     """A frame of one chunk of 64 positions, RAW values unless told otherwise."""
-    values = [ONE] * len(keys) if values is None else values
+    single = LEVELS_OF[options.get("element", 1)][0]
+    values = [single] * len(keys) if values is None else values
     _, writer, _, _ = one("", 64, 6, keys, values, **options)
     writer.entries = {0: entry} if entry else {}
     return writer
@@ -58,7 +72,7 @@ def section(kind, at, code, value):
 
 def tensor(i, at, code, value):
     frame = plain().write()
-    return seal(put(frame, table_of(frame)[TENSORS][1] + 48 * i + at, code, value))
+    return seal(put(frame, table_of(frame)[TENSORS][1] + 16 * i + at, code, value))
 
 
 def entry(i, **fields):
@@ -138,7 +152,7 @@ def start():
 
 
 def fields():
-    """Steps 9 to 32."""
+    """Steps 9 to 33."""
     limit, malformed, unsupported = "LimitExceeded", "Malformed", "UnsupportedFeature"
     ancillary = dict.fromkeys(range(32768, 32768 + 58), (0, b""))
     made = {
@@ -150,12 +164,15 @@ def fields():
         "chunk-log2-5": (limit, 13, {"chunk_log2": 5}),
         "chunk-log2-25": (limit, 13, {"chunk_log2": 25}),
         "frame-kind-0": (malformed, 14, {"frame_kind": 0}),
-        "frame-kind-dense": (unsupported, 15, {"frame_kind": 1}),
+        "frame-kind-count-sketch": (unsupported, 15, {"frame_kind": 3}),
         "frame-kind-control": (unsupported, 15, {"frame_kind": 4}),
+        "frame-kind-5": (unsupported, 15, {"frame_kind": 5}),
         "elem-dtype-0": (malformed, 16, {"elem_dtype": 0}),
-        "elem-dtype-2": (unsupported, 17, {"elem_dtype": 2}),
+        "elem-dtype-5": (unsupported, 17, {"elem_dtype": 5}),
         "aggregation-0": (malformed, 18, {"aggregation": 0}),
-        "aggregation-payload-sum": (unsupported, 19, {"aggregation": 2}),
+        "aggregation-overwrite": (unsupported, 19, {"aggregation": 2}),
+        "aggregation-step": (unsupported, 19, {"aggregation": 3}),
+        "aggregation-4": (unsupported, 19, {"aggregation": 4}),
         "bound-kind-0": (malformed, 20, {"bound_kind": 0}),
         "bound-kind-5": (unsupported, 21, {"bound_kind": 5}),
         "rounding-0": (malformed, 22, {"rounding": 0}),
@@ -171,6 +188,7 @@ def fields():
         "contributions-0": (malformed, 29, {"contributions": 0}),
         "n-chunks-3": (malformed, 30, {"n_chunks": 3}),
         "n-stored-101": (malformed, 31, {"n_stored": 101}),
+        "dense-n-stored": (malformed, 32, {"frame_kind": 1}),
     }
     described = {
         name: (", ".join(f"{k} is {v}" for k, v in changed.items()), error, step, header(**changed))
@@ -187,63 +205,76 @@ def fields():
             header(payload_offset=128)),
         "payload-offset-past-end": ("payload_offset is past frame_len", malformed, 24,
             header(payload_offset=len(frame) + 64)),
-        "meta-check": ("meta_check is wrong", "Corrupt", 32, header(meta_check=1)),
-        "codebook-changed": ("a bit of a level is wrong", "Corrupt", 32,
+        "meta-check": ("meta_check is wrong", "Corrupt", 33, header(meta_check=1)),
+        "codebook-changed": ("a bit of a level is wrong", "Corrupt", 33,
             put(frame, table_of(frame)[CODEBOOK][1], "I", TWO)),
     }  # fmt: skip
 
 
 def sections():
-    """Steps 33 to 41."""
+    """Steps 34 to 42."""
     malformed, unsupported = "Malformed", "UnsupportedFeature"
     frame = plain().write()
     table = table_of(frame)
-    end = table[TENSORS][1] + table[TENSORS][2]
     tail = table[PAYLOAD][1] + table[PAYLOAD][2]
+    between = plain(sections={0x8000: (0, b"\0")}).write()
+    too_wide = plain(element=2, sections={CODEBOOK: (4, struct.pack("<4I", *LEVELS))})
+    too_wide.levels = LEVELS_OF[2]
+
+    def reserved(kind):
+        return plain(sections={kind: (0, b"")}).write()
+
     return {
-        "section-type-0": ("the first section has type 0", malformed, 33,
+        "section-type-0": ("the first section has type 0", malformed, 34,
             section(TENSORS, 0, "H", 0)),
-        "section-repeated": ("two sections DIMS", malformed, 33, section(TENSORS, 0, "H", DIMS)),
-        "section-order": ("CODEBOOK and DIMS change places", malformed, 33,
+        "section-repeated": ("two sections DIMS", malformed, 34, section(TENSORS, 0, "H", DIMS)),
+        "section-order": ("CODEBOOK and DIMS change places", malformed, 34,
             seal(retyped([1, 3, 2, 5, 7, 8, 6]))),
-        "payload-not-last": ("PAYLOAD stands before the last", malformed, 33,
+        "payload-not-last": ("PAYLOAD stands before the last", malformed, 34,
             seal(retyped([1, 2, 3, 5, 6, 8, 7]))),
-        "no-payload": ("there is no PAYLOAD", malformed, 33, section(PAYLOAD, 0, "H", 0x8000)),
-        "section-flags": ("flags of DIMS", malformed, 34, section(DIMS, 2, "H", 1)),
-        "section-reserved": ("reserved field of DIMS", malformed, 34,
-            section(DIMS, 24, "Q", 1 << 63)),
-        "section-offset": ("offset of CODEBOOK is 64 more", malformed, 35,
-            section(CODEBOOK, 8, "Q", table[CODEBOOK][1] + 64)),
-        "section-gap": ("a byte between sections is not zero", malformed, 35,
-            seal(put(frame, end, "B", 1))),
-        "section-length": ("length of VALUECODE is past payload_offset", malformed, 36,
-            section(VALUECODE, 16, "Q", 2**64 - 1)),
-        "payload-length": ("PAYLOAD ends past frame_len", malformed, 36,
-            section(PAYLOAD, 16, "Q", table[PAYLOAD][2] + 128)),
-        "frame-len-late": ("frame_len is 64 more than the end of PAYLOAD", malformed, 37,
+        "no-payload": ("there is no PAYLOAD", malformed, 34, section(PAYLOAD, 0, "H", 0x8000)),
+        "section-reserved": ("reserved field of DIMS", malformed, 35,
+            section(DIMS, 2, "H", 1 << 15)),
+        "section-gap": ("the byte after VALUECODE is not zero", malformed, 36,
+            seal(put(between, table_of(between)[VALUECODE][1] + 2, "B", 1))),
+        "section-gap-8": ("the byte before a section is not zero", malformed, 36,
+            seal(put(between, table_of(between)[0x8000][1] - 1, "B", 128))),
+        "section-gap-payload": ("the byte before PAYLOAD is not zero", malformed, 36,
+            seal(put(frame, table[PAYLOAD][1] - 1, "B", 1))),
+        "section-length": ("length of VALUECODE is past payload_offset", malformed, 37,
+            section(VALUECODE, 8, "Q", 2**64 - 1)),
+        "payload-length": ("PAYLOAD ends past frame_len", malformed, 37,
+            section(PAYLOAD, 8, "Q", table[PAYLOAD][2] + 128)),
+        "frame-len-late": ("frame_len is 64 more than the end of PAYLOAD", malformed, 38,
             plain(header={"frame_len": len(frame) + 64}).write() + bytes(64)),
-        "payload-offset-early": ("payload_offset is 64 before PAYLOAD", malformed, 36,
+        "payload-offset-late": ("payload_offset is 64 after PAYLOAD", malformed, 38,
+            header(payload_offset=table[PAYLOAD][1] + 64)),
+        "payload-offset-early": ("payload_offset is 64 before PAYLOAD", malformed, 37,
             header(payload_offset=table[PAYLOAD][1] - 64)),
-        "bytes-after-payload": ("a byte after PAYLOAD is not zero", malformed, 38,
+        "bytes-after-payload": ("a byte after PAYLOAD is not zero", malformed, 39,
             put(frame, tail, "B", 1)),
-        "section-sketch": ("a section SKETCH", unsupported, 39,
-            plain(sections={4: (0, b"")}).write()),
-        "section-9": ("a section of type 9", unsupported, 39,
-            plain(sections={9: (0, b"")}).write()),
-        "section-7fff": ("a section of type 0x7fff", unsupported, 39,
+        "section-sketch": ("a section SKETCH", unsupported, 40, reserved(4)),
+        "section-base": ("a section BASE", unsupported, 40, reserved(9)),
+        "section-context": ("a section CONTEXT", unsupported, 40, reserved(10)),
+        "section-scales": ("a section SCALES", unsupported, 40, reserved(11)),
+        "section-seeds": ("a section SEEDS", unsupported, 40, reserved(12)),
+        "section-13": ("a section of type 13", unsupported, 40, reserved(13)),
+        "section-7fff": ("a section of type 0x7fff", unsupported, 40,
             plain(sections={0x7FFF: (1, b"?")}).write()),
-        "section-count": ("count of CODEBOOK is one less", malformed, 40,
+        "section-count": ("count of CODEBOOK is one less", malformed, 41,
             section(CODEBOOK, 4, "I", 3)),
-        "valuecode-count": ("count of VALUECODE is 2 for 2 bytes", malformed, 40,
+        "codebook-float32": ("levels of 32 bits, elem_dtype is float16", malformed, 41,
+            too_wide.write()),
+        "valuecode-count": ("count of VALUECODE is 2 for 2 bytes", malformed, 41,
             section(VALUECODE, 4, "I", 2)),
-        "no-tensors": ("there is no TENSORS", malformed, 41, plain(sections={1: None}).write()),
-        "no-chunkdir": ("there is no CHUNKDIR", malformed, 41,
+        "no-tensors": ("there is no TENSORS", malformed, 42, plain(sections={1: None}).write()),
+        "no-chunkdir": ("there is no CHUNKDIR", malformed, 42,
             plain(sections={CHUNKDIR: None}).write()),
     }  # fmt: skip
 
 
 def tensors():
-    """Steps 42 to 50."""
+    """Steps 43 to 49."""
     limit, malformed = "LimitExceeded", "Malformed"
 
     def shaped(*shapes, **options):
@@ -253,32 +284,30 @@ def tensors():
 
     dims = struct.pack("<4Q", 4, 10, 60, 1)
     return {
-        "tensors-count": ("TENSORS has two entries, n_tensors is 1", malformed, 42,
+        "tensors-count": ("TENSORS has two entries, n_tensors is 1", malformed, 43,
             header(n_tensors=1)),
-        "dims-count": ("DIMS has one entry too many", malformed, 43,
+        "dims-count": ("DIMS has one entry too many", malformed, 44,
             plain(sections={DIMS: (4, dims)}).write()),
-        "dims-missing": ("there is no DIMS", malformed, 43, plain(sections={DIMS: None}).write()),
-        "ndim-33": ("a tensor of 33 dimensions", limit, 44, shaped((100,) + (1,) * 32)),
-        "tensor-start": ("start of the second tensor is 41", malformed, 45, tensor(1, 8, "Q", 41)),
-        "tensor-dims-index": ("dims_index of the second tensor is 1", malformed, 45,
-            tensor(1, 28, "I", 1)),
-        "tensor-dtype": ("dtype of a tensor is 0", malformed, 46, tensor(0, 25, "B", 0)),
-        "tensor-flags": ("flags of a tensor", malformed, 46, tensor(0, 26, "H", 1)),
-        "tensor-reserved": ("the last byte of a tensor's entry is not zero", malformed, 46,
-            tensor(1, 47, "B", 1)),
+        "dims-missing": ("there is no DIMS", malformed, 44, plain(sections={DIMS: None}).write()),
+        "ndim-33": ("a tensor of 33 dimensions", limit, 45, shaped((100,) + (1,) * 32)),
+        "tensor-dtype": ("dtype of a tensor is 0", malformed, 46, tensor(0, 9, "B", 0)),
+        "tensor-float16": ("a tensor of float16 in a frame of float32", malformed, 46,
+            tensor(1, 9, "B", 2)),
+        "tensor-reserved": ("a reserved byte of a tensor is not zero", malformed, 46,
+            tensor(0, 10, "B", 1)),
+        "tensor-reserved-last": ("the last byte of a tensor's entry is not zero", malformed, 46,
+            tensor(1, 15, "B", 128)),
         "dims-product": ("dimensions 0, 2^48 and 2", limit, 47,
             shaped((100,), (0, 2**48, 2))),
         "dims-wrap": ("dimensions 0, 2^32 and 2^32: their product is 0 in 64 bits", limit, 47,
             shaped((100,), (0, 2**32, 2**32))),
-        "numel": ("numel of the last tensor is 61, and so is the number of elements", malformed, 48,
-            seal(put(tensor(1, 16, "Q", 61), 24, "Q", 101))),
-        "numel-sum": ("the tensors have 99 elements of 100", malformed, 49, shaped((40,), (59,))),
-        "layout-key": ("layout_key is wrong", malformed, 50, header(layout_key=1)),
+        "numel-sum": ("the tensors have 99 elements of 100", malformed, 48, shaped((40,), (59,))),
+        "layout-key": ("layout_key is wrong", malformed, 49, header(layout_key=1)),
     }  # fmt: skip
 
 
 def codes():
-    """Steps 51 to 61. (Step 51 takes a quarter of a megabyte.)"""
+    """Steps 50 to 60. (Step 50 takes a quarter of a megabyte.)"""
     limit, malformed = "LimitExceeded", "Malformed"
 
     def of_levels(levels):
@@ -295,41 +324,47 @@ def codes():
     half = chunk([0, 1], levels=LEVELS[:3], value_code=[1, 2, 2])
     last = table_of(half)[VALUECODE][1] + 1
     return {
-        "level-nan": ("a level is not a number", malformed, 52,
+        "level-nan": ("a level is not a number", malformed, 51,
             of_levels([*LEVELS[:3], 0x7F800001])),
-        "level-infinite": ("a level is infinite", malformed, 52,
+        "level-infinite": ("a level is infinite", malformed, 51,
             of_levels([0xFF800000, *LEVELS[:3]])),
-        "level-minus-0": ("a level is -0", malformed, 52, of_levels([*LEVELS[:3], MINUS])),
-        "257-key-codes": ("257 key codes", limit, 53, chunk([0, 1], key_codes=[CODES[0]] * 257)),
-        "class-0": ("a key code has class 0", malformed, 54, of_key_code(classes((0, 1), (1, 1)))),
-        "class-26": ("a key code has class 26", malformed, 54,
+        "level-minus-0": ("a level is -0", malformed, 51, of_levels([*LEVELS[:3], MINUS])),
+        "level-infinite-float16": ("a level of float16 is infinite", malformed, 51,
+            chunk([0, 1], levels=[0x3C00, 0x7C00], element=2)),
+        "level-nan-bfloat16": ("a level of bfloat16 is not a number", malformed, 51,
+            chunk([0, 1], levels=[0xFFC0], element=3)),
+        "level-minus-0-float64": ("a level of float64 is -0", malformed, 51,
+            chunk([0, 1], levels=[0, 1 << 63], element=4)),
+        "257-key-codes": ("257 key codes", limit, 52, chunk([0, 1], key_codes=[CODES[0]] * 257)),
+        "class-0": ("a key code has class 0", malformed, 53, of_key_code(classes((0, 1), (1, 1)))),
+        "class-26": ("a key code has class 26", malformed, 53,
             of_key_code(classes((1, 1), (26, 1)))),
-        "key-length-13": ("a length of 13 in a key code", malformed, 55,
+        "key-length-13": ("a length of 13 in a key code", malformed, 54,
             of_key_code(classes(*((c, c) for c in range(1, 13)), (13, 13), (14, 13)))),
-        "key-code-open": ("a key code is not complete", malformed, 56,
+        "key-code-open": ("a key code is not complete", malformed, 55,
             of_key_code(classes((1, 1), (2, 2)))),
-        "key-code-crowded": ("a key code has three symbols of length 1", malformed, 56,
+        "key-code-crowded": ("a key code has three symbols of length 1", malformed, 55,
             of_key_code(classes((1, 1), (2, 1), (3, 1)))),
-        "key-code-empty": ("a key code has no symbols", malformed, 56, of_key_code(classes())),
-        "key-code-alone": ("the only symbol of a key code has length 2", malformed, 56,
+        "key-code-empty": ("a key code has no symbols", malformed, 55, of_key_code(classes())),
+        "key-code-alone": ("the only symbol of a key code has length 2", malformed, 55,
             of_key_code(classes((5, 2)))),
-        "4097-lengths": ("4,097 lengths and levels", limit, 57,
+        "4097-lengths": ("4,097 lengths and levels", limit, 56,
             of_value_code([12] * 4096 + [0], [ONE] * 4097)),
-        "value-code-shorter": ("three lengths, four levels", malformed, 58,
+        "value-code-shorter": ("three lengths, four levels", malformed, 57,
             of_value_code([1, 2, 2])),
-        "value-code-spare": ("the spare half byte is not zero", malformed, 59,
+        "value-code-spare": ("the spare half byte is not zero", malformed, 58,
             seal(put(half, last, "B", 0x12))),
-        "value-length-13": ("a length of 13 in VALUECODE", malformed, 60,
+        "value-length-13": ("a length of 13 in VALUECODE", malformed, 59,
             of_value_code([*range(1, 13), 13, 13], [ONE] * 14)),
-        "value-code-open": ("the value code is not complete", malformed, 61,
+        "value-code-open": ("the value code is not complete", malformed, 60,
             of_value_code([1, 2, 3, 4])),
-        "value-code-zero": ("VALUECODE has only lengths of 0", malformed, 61,
+        "value-code-zero": ("VALUECODE has only lengths of 0", malformed, 60,
             of_value_code([0] * 4)),
     }  # fmt: skip
 
 
 def directory():
-    """Steps 62 to 90."""
+    """Steps 61 to 90."""
     limit, malformed, unsupported = "LimitExceeded", "Malformed", "UnsupportedFeature"
     two = {"levels": LEVELS, "value": (SIGNED_FIXED, 2)}
     bits = {**two, "key": (BITMAP, 0)}
@@ -344,34 +379,40 @@ def directory():
     third = extra[begin : begin + length] + extra[begin : begin + 32]
     first_bit = table_of(extra)[PAYLOAD][1]
     return {
-        "chunkdir-count": ("CHUNKDIR has three entries, n_chunks is 2", malformed, 62,
+        "chunkdir-count": ("CHUNKDIR has three entries, n_chunks is 2", malformed, 61,
             plain(sections={CHUNKDIR: (3, third)}).write()),
-        "key-codec-0": ("key_codec is 0", malformed, 63, entry(1, key_codec=0)),
-        "key-codec-6": ("key_codec is 6, which is reserved", unsupported, 64,
+        "key-codec-0": ("key_codec is 0", malformed, 62, entry(1, key_codec=0)),
+        "key-codec-6": ("key_codec is 6, which is reserved", unsupported, 63,
             entry(1, key_codec=6)),
-        "key-codec-9": ("key_codec is 9", unsupported, 64, entry(0, key_codec=9)),
-        "val-codec-0": ("val_codec is 0", malformed, 65, entry(0, val_codec=0)),
-        "val-codec-6": ("val_codec is 6", unsupported, 66, entry(0, val_codec=6)),
-        "val-codec-17": ("val_codec is 17: RAW has no signed form", unsupported, 66,
+        "key-codec-9": ("key_codec is 9", unsupported, 63, entry(0, key_codec=9)),
+        "val-codec-0": ("val_codec is 0", malformed, 64, entry(0, val_codec=0)),
+        "val-codec-6": ("val_codec is 6", unsupported, 65, entry(0, val_codec=6)),
+        "val-codec-17": ("val_codec is 17: RAW has no signed form", unsupported, 65,
             entry(1, val_codec=17)),
-        "val-codec-20": ("val_codec is 20: SIGN has no signed form", unsupported, 66,
+        "val-codec-20": ("val_codec is 20: SIGN has no signed form", unsupported, 65,
             entry(0, val_codec=20)),
-        "nnz": ("a chunk of 36 positions with 37 keys", malformed, 67, crowded.write()),
-        "key-rice-25": ("RICE keys with parameter 25", limit, 68, chunk([3, 9], key=(RICE, 25))),
-        "coo-33": ("COO keys of 33 bits", limit, 69, chunk([3, 9], key=(COO, 33))),
-        "coo-0": ("COO keys of no bits", malformed, 70, chunk([0], key=(COO, 0))),
-        "delta-no-code": ("DELTA keys in code 2 of 2", malformed, 71, entry(1, key_param=2)),
-        "columns-one-code": ("COLUMNS keys, one key code", malformed, 72,
+        "nnz": ("a chunk of 36 positions with 37 keys", malformed, 66, crowded.write()),
+        "key-rice-25": ("RICE keys with parameter 25", limit, 67, chunk([3, 9], key=(RICE, 25))),
+        "coo-33": ("COO keys of 33 bits", limit, 68, chunk([3, 9], key=(COO, 33))),
+        "coo-0": ("COO keys of no bits", malformed, 69, chunk([0], key=(COO, 0))),
+        "delta-no-code": ("DELTA keys in code 2 of 2", malformed, 70, entry(1, key_param=2)),
+        "columns-one-code": ("COLUMNS keys, one key code", malformed, 71,
             chunk(three, pieces=pieces, **column | {"key_codes": CODES[:1]})),
-        "columns-no-pieces": ("COLUMNS keys in no pieces", malformed, 73,
+        "columns-no-pieces": ("COLUMNS keys in no pieces", malformed, 72,
             chunk(three, entry={"key_param": 0}, pieces=pieces, **column)),
-        "bitmap-param": ("BITMAP keys with a parameter", malformed, 74,
+        "bitmap-param": ("BITMAP keys with a parameter", malformed, 73,
             chunk([1, 2], [0, 1], entry={"key_param": 1}, **bits)),
-        "columns-too-many": ("two keys in three active columns", malformed, 75,
+        "columns-too-many": ("two keys in three active columns", malformed, 74,
             chunk(three[:2], pieces=pieces, **column)),
-        "columns-of-rice": ("RICE keys with active columns", malformed, 76, entry(0, columns=1)),
-        "all-but-one": ("ALL keys, 63 of 64 positions", malformed, 77,
+        "columns-of-rice": ("RICE keys with active columns", malformed, 75, entry(0, columns=1)),
+        "all-but-one": ("ALL keys, 63 of 64 positions", malformed, 76,
             chunk(list(range(63)), key=(ALL, 0))),
+        "dense-bitmap": ("a dense frame with a full bitmap", malformed, 77,
+            chunk(list(range(64)), key=(BITMAP, 0), header={"frame_kind": 1})),
+        "dense-empty": ("a dense frame with an empty chunk of RICE keys", malformed, 77,
+            chunk([], key=(RICE, 0), header={"frame_kind": 1, "n_stored": 64})),
+        "empty-key-hi-bits": ("an empty chunk of RICE keys with key_hi_bits 1", malformed, 78,
+            chunk([], entry={"key_hi_bits": 1}, key=(RICE, 0))),
         "bitmap-bits": ("a bitmap of 63 bits for 64 positions", malformed, 78,
             chunk([1, 2], [0, 1], entry={"key_hi_bits": 63}, **bits)),
         "key-hi-bits-few": ("DELTA keys: fewer bits than keys", malformed, 78,
@@ -402,11 +443,17 @@ def directory():
             chunk([1], [4], levels=LEVELS, value=(SIGNED_RICE, 0))),
         "val-hi-bits-few": ("HUFFMAN values: fewer bits than values", malformed, 84,
             entry(1, val_hi_bits=2)),
+        "empty-val-hi-bits": ("an empty chunk of RICE values with val_hi_bits 1", malformed, 84,
+            chunk([], entry={"val_hi_bits": 1}, key=(RICE, 0), value=(VALUE_RICE, 0), **empty)),
         "empty-key-param": ("an empty chunk with key_param 1", malformed, 85,
             chunk([], entry={"key_param": 1}, key=(RICE, 0), **empty)),
         "empty-level-base": ("an empty chunk with level_base 1", malformed, 85,
             chunk([], entry={"level_base": 1}, key=(RICE, 0), value=(FIXED, 0), **empty)),
         "n-stored-8": ("n_stored is 8 of 7", malformed, 86, header(n_stored=8)),
+        "dense-nothing": ("a dense frame with an empty chunk of ALL keys", malformed, 86,
+            chunk([], key=(ALL, 0), header={"frame_kind": 1, "n_stored": 64})),
+        "len16-float16": ("four values of 32 bits, elem_dtype is float16", malformed, 87,
+            chunk([1, 2, 3, 4], element=2, bits=32)),
         "len16-long": ("a chunk with 16 bytes of zeros too many", malformed, 87,
             padded(of_chunk([1, 2]), 16)),
         "len16-short": ("a chunk without its padding", malformed, 87,
@@ -505,6 +552,8 @@ def planes():
             chunk([1, 2], [(0, True), (1, False)], **signs)),
         "spare-sign": ("a bit after the last sign", 106,
             flipped(of_chunk([1, 2], [(0, True), (0, False)], **signs), SIGN_PLANE, 2)),
+        "spare-float16": ("a bit after the last value of float16", 106,
+            flipped(of_chunk([1], [0x3C00], element=2), VALUE_LOW, 16)),
         "spare-key-low": ("a bit after the last key", 106,
             flipped(of_chunk([1, 2], key=(COO, 6)), LOW, 63)),
         "spare-bitmap": ("a bit after a bitmap of 60 positions", 106,

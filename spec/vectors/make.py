@@ -40,7 +40,8 @@ def described(data):
     content = {"nnz": summary["nnz"]}
     if len(decoded.keys) <= LONG:
         content["keys"] = decoded.keys
-        content["values"] = [f"{pattern:08x}" for pattern in decoded.values]
+        digits = reference.ELEMENTS[decoded.header.elem_dtype][0] // 4
+        content["values"] = [f"{pattern:0{digits}x}" for pattern in decoded.values]
     content["keys_sha256"] = summary["keys_sha256"]
     content["values_sha256"] = summary["values_sha256"]
     return {"header": header, "tensors": tensors, **content}

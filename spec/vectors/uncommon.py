@@ -20,10 +20,19 @@ from writer import (
     VALUE_RICE,
     Writer,
     make_chunk,
+    reference,
 )  # fmt: skip
 
 ONE, TWO, MINUS = 0x3F800000, 0x40000000, 1 << 31
 LEVELS = [ONE, TWO, 0x40800000, 0x41000000]
+ELEMENTS = {"float16": 2, "bfloat16": 3, "float64": 4}
+LEVELS_OF = {
+    1: LEVELS,
+    2: [0x3C00, 0x4000, 0x4400, 0x4800],
+    3: [0x3F80, 0x4000, 0x4080, 0x4100],
+    4: [0x3FF << 52, 0x400 << 52, 0x401 << 52, 0x402 << 52],
+}
+"""1, 2, 4 and 8."""
 FOUR = [2, 2, 2, 2]
 """A prefix code of four symbols of two bits."""
 
@@ -45,26 +54,31 @@ VALUE_CODECS = ((RAW, 0), (FIXED, 2), (VALUE_RICE, 1), (SIGN, 0), (HUFFMAN, 0), 
 KEY_CODECS = (ALL, BITMAP, COO, RICE, DELTA, BLOCKS, COLUMNS)
 
 
-def value_of(codec, indices, rng):
-    """(what `make_chunk` packs, the patterns it stands for), with LEVELS."""
+def width_of(element):
+    """Bits of a pattern."""
+    return reference.ELEMENTS[element][0]
+
+
+def value_of(codec, indices, rng, element=1):
+    """(what `make_chunk` packs, the patterns it stands for), with the levels of the element."""
+    width, levels = width_of(element), LEVELS_OF[element]
     if codec == RAW:
-        patterns = [rng.getrandbits(32) for _ in indices]
+        patterns = [rng.getrandbits(width) for _ in indices]
         return patterns, patterns
     if codec > 16:
-        return indices, [LEVELS[i] for i in indices]
+        return indices, [levels[i] for i in indices]
     if codec == SIGN:
         indices = [0] * len(indices)
     pairs = [(i, rng.random() < 0.5) for i in indices]
-    return pairs, [LEVELS[i] | MINUS * negative for i, negative in pairs]
+    return pairs, [levels[i] | negative << width - 1 for i, negative in pairs]
 
 
-def chunk_of(rng, key_codec, value, positions, keys, pieces=()):
+def chunk_of(rng, key_codec, value, positions, keys, pieces=(), element=1):
     """(chunk, patterns) with any codecs."""
-    values, patterns = value_of(value[0], [rng.randrange(4) for _ in keys], rng)
-    param = {COO: 9, RICE: 2}.get(key_codec, 0)
-    packed = (CODES[0], CODES[1], FOUR)
-    chunk = make_chunk(keys, values, (key_codec, param), value, 0, positions, pieces, packed)
-    return chunk, patterns
+    values, patterns = value_of(value[0], [rng.randrange(4) for _ in keys], rng, element)
+    key = key_codec, {COO: 9, RICE: 2}.get(key_codec, 0)
+    packed, width = (CODES[0], CODES[1], FOUR), width_of(element)
+    return make_chunk(keys, values, key, value, 0, positions, pieces, packed, width), patterns
 
 
 def pairs():
@@ -113,7 +127,8 @@ def one(about, n, log2, keys, values, **options):
     """A frame of one chunk of RAW values unless told otherwise."""
     frame = {name: options.pop(name) for name in (*Writer.__dataclass_fields__,) if name in options}
     packed = options.pop("packed", values)
-    chunk = make_chunk(keys, packed, positions=n, **options)
+    options = {"bits": width_of(frame.get("element", 1)), "positions": n} | options
+    chunk = make_chunk(keys, packed, **options)
     return about, Writer(n, log2, [chunk], **frame), keys, values
 
 
@@ -218,6 +233,72 @@ def gaps():
     return found
 
 
+def elements():
+    """The other element types: every value codec, every kind of pattern and of level."""
+    rng = random.Random(7)
+    made = {}
+    for name, element in ELEMENTS.items():
+        width, significand = reference.ELEMENTS[element]
+        minus, levels = 1 << width - 1, LEVELS_OF[element]
+        infinity = (1 << width - 1) - (1 << significand)
+        keys, patterns, chunks = [], [], []
+        for i, (key_codec, value) in enumerate(zip((*KEY_CODECS, COO), VALUE_CODECS, strict=True)):
+            own = list(range(64)) if key_codec == ALL else sorted(rng.sample(range(64), 9))
+            pieces = [(8, 0, 64, list(range(8)))]
+            chunk, values = chunk_of(rng, key_codec, value, 64, own, pieces, element)
+            chunks.append(chunk)
+            keys += [64 * i + key for key in own]
+            patterns += values
+        frame = Writer(512, 6, chunks, levels, CODES, FOUR, element=element)
+        made[f"codecs-{name}"] = f"every value codec with {name}", frame, keys, patterns
+        kinds = [infinity, infinity | minus, infinity + 1, infinity + 1 | minus, 2 * minus - 1,
+            minus, 0, 1, minus + 1, infinity - 1, 1 << significand, (1 << significand) - 1,
+            levels[0]]  # fmt: skip
+        made[f"raw-specials-{name}"] = one(
+            f"RAW values of {name}: NaNs, infinities, zeros of both signs, subnormals", 64, 6,
+            list(range(len(kinds))), kinds, element=element,
+        )  # fmt: skip
+        kinds = [0, 1, minus + 1, infinity - 1, infinity - 1 | minus, levels[0], levels[0]]
+        made[f"level-kinds-{name}"] = one(
+            f"levels of {name}: +0, subnormal, largest, negative, repeated", 64, 6, list(range(7)),
+            kinds, packed=list(range(7)), value=(SIGNED_FIXED, 3), levels=kinds, element=element,
+        )  # fmt: skip
+        made[f"sign-{name}"] = one(
+            f"SIGN values of {name}, one level, which is +0", 64, 6, [0, 63], [minus, 0],
+            packed=[(0, True), (0, False)], value=(SIGN, 0), levels=[0], element=element,
+        )  # fmt: skip
+        made[f"one-pattern-{name}"] = one(
+            f"one RAW value of {name}", 64, 6, [5], [minus], element=element
+        )
+    return made
+
+
+def dense():
+    """Dense frames that are not written, and a sparse one that could be dense."""
+    rng = random.Random(8)
+    kind, full = {"frame_kind": 1}, {"key": (ALL, 0)}
+    every, patterns = [], []
+    for value in VALUE_CODECS:
+        chunk, values = chunk_of(rng, ALL, value, 64, list(range(64)))
+        every.append(chunk)
+        patterns += values
+    n = 64 * len(every)
+    ten = list(range(10))
+    return {
+        "dense-every-value-codec": ("a dense frame of every value codec",
+            Writer(n, 6, every, LEVELS, [], FOUR, header=kind), list(range(n)), patterns),
+        "dense-one-element": one("a dense frame of one element, -0", 1, 24, [0], [MINUS],
+            header=kind, tensors=[("", ())], **full),
+        "dense-float64-specials": one("a dense frame of float64: -0, infinity, a NaN", 3, 6,
+            [0, 1, 2], [1 << 63, 0x7FF << 52, 0xFFF0000000000001], element=4, header=kind, **full),
+        "dense-no-elements": ("a dense frame of no elements", Writer(0, 6, header=kind), [], [0]),
+        "sparse-all": one("a sparse frame of every element", 10, 6, ten, [ONE + i for i in ten],
+            **full),
+        "zeros-stored": one("a sparse frame that stores zeros of both signs", 64, 6, [3, 4, 9],
+            [0, MINUS, ONE]),
+    }  # fmt: skip
+
+
 def columns():
     """Pieces of every kind."""
 
@@ -277,14 +358,19 @@ def frames():
             header={"bound_kind": 3, "bound": 1.7976931348623157e308, "rounding": 3}),
         "bound-exact": of("bound_kind exact", header={"bound_kind": 1, "bound": 0.0}),
         "no-elements-at-all": ("no elements, an ancillary section, header_len 256", empty, [], [0]),
-        "four-empty-chunks": ("2^26 zeros in 640 bytes", zeros, [], [0]),
+        "four-empty-chunks": ("2^26 zeros in 384 bytes", zeros, [], [0]),
+        "empty-rice": ("an empty chunk with RICE keys and HUFFMAN values", Writer(64, 6,
+            [make_chunk([], [], (RICE, 0), (HUFFMAN, 0))], LEVELS, CODES, FOUR), [], [0]),
+        "value-code-unused": of("a value code that no chunk uses", levels=LEVELS, value_code=FOUR),
+        "key-codes-unused": of("key codes that no chunk uses", key_codes=CODES),
+        "levels-unused": of("levels that no chunk uses, an odd number of them", levels=LEVELS[:3]),
     }  # fmt: skip
 
 
 def UNCOMMON():  # noqa: N802
     """{name: (about, frame, keys, values)}."""
     made = {"every-pair": pairs(), "empty-chunks": empty_chunks(), "full-chunks": full_chunks()}
-    for group in (large, levels, gaps, columns, frames):
+    for group in (large, levels, elements, dense, gaps, columns, frames):
         made |= group()
     made = {name: (about, w.write(), k, v) for name, (about, w, k, v) in made.items()}
     _, frame, keys, values = made["minor-255"]

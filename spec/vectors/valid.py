@@ -1,16 +1,25 @@
 """Frames that gcodec writes, with what went in."""
 
+import math
+
 import numpy as np
 
 import gcodec
 
 
-def spread(n, places, values):
+def spread(n, places, values, dtype=np.float32):
     """A gradient of `values`, repeated as often as needed, at places; zeros elsewhere."""
-    dense = np.zeros(n, np.float32)
+    dense = np.zeros(n, dtype)
     keys = np.array(sorted(places), np.int64)
-    dense[keys] = np.resize(np.array(values, np.float32), keys.size)
+    dense[keys] = np.resize(np.array(values, dtype), keys.size)
     return dense
+
+
+def bfloat16(dense):
+    """The upper halves of float32 numbers, which is all there is to them."""
+    patterns = dense.view(np.uint32)
+    assert not (patterns & 0xFFFF).any()
+    return (patterns >> 16).astype(np.uint16)
 
 
 def at(*runs):
@@ -24,7 +33,7 @@ ROW = range(20, 60)
 
 
 def inputs():
-    """{name: (about, recipe, gradient, options)}; values are levels, so they come back as sent."""
+    """{name: (about, recipe, gradient, options)}."""
     columns = at(*([c, 973, 50] for c in (24, 25, 27, 34, 35, 54, 55, 68)), 5, 6, 20)
     small = np.array([0.5, -0.03125, 0, 0.0625, -1.5, 0.25, 0, -0.125, 0.0625, 0.5], np.float32)
     random = np.random.default_rng(1)
@@ -36,6 +45,9 @@ def inputs():
     parts[3][...] = 4
     joined = np.concatenate([part.reshape(-1) for part in parts])
     of_levels = random.choice([1, 2, 4, 8], 300) * random.choice([-1, 1], 300)
+    skewed = np.where(random.random(2000) < 0.7, 1.0, np.exp2(random.integers(1, 17, 2000)))
+    clusters = [40 * c + i for c in range(0, 1000, 5) for i in range(12) if i != c % 7]
+    active = np.flatnonzero(random.random(400) < 0.05)
     return {
         "example": ("the frame of section 12.1", "topk:k=3", small, {"name": "w", "step": 7}),
         "example-quantised": (
@@ -45,7 +57,7 @@ def inputs():
             {"name": "w", "step": 7},
         ),
         "all-fixed": ("ALL keys", EVERY, spread(40, range(40), [1, -1, 1, 2, -1, -2, 2]), {}),
-        "bitmap-huffman": (
+        "bitmap-fixed": (
             "BITMAP keys",
             EVERY + ",keys=bitmap",
             spread(
@@ -71,7 +83,37 @@ def inputs():
             ),
             {},
         ),
-        "rice-sign": ("SIGN values", EVERY, spread(900, at([5, 899, 31]), [2, -2, -2]), {}),
+        "fixed-0": ("one level", EVERY, spread(900, at([5, 899, 31]), [2, -2, -2]), {}),
+        "sign": (
+            "SIGN values in the second of two chunks",
+            EVERY,
+            spread(900, range(900), [*[1, 1, -1, -1] * 120, *of_levels[:32], *[8, -8, -8, 8] * 97]),
+            {},
+        ),
+        "huffman": (
+            "HUFFMAN values: skewed levels, signs of no order",
+            EVERY,
+            spread(4000, at([0, 3999, 2]), skewed * random.choice([-1, 1], 2000)),
+            {},
+        ),
+        "signed-huffman": (
+            "SIGNED_HUFFMAN values: skewed levels, each of one sign",
+            EVERY,
+            spread(4000, at([0, 3999, 2]), skewed * np.where(np.log2(skewed) % 2, -1, 1)),
+            {},
+        ),
+        "delta": (
+            "DELTA keys that pay for their code: clusters",
+            "topk:k=2000",
+            spread(40000, clusters, skewed),
+            {},
+        ),
+        "columns": (
+            "COLUMNS keys that pay for their codes: a matrix of 400 columns, 20 active",
+            "topk:k=1800",
+            spread(40000, at(*([c, 39999, 400] for c in active)), skewed),
+            {"tensors": [("w", (100, 400))]},
+        ),
         "delta-signed-rice": (
             "DELTA keys in two blocks",
             EVERY + ",keys=delta",
@@ -84,7 +126,7 @@ def inputs():
             spread(400, at([0, 254, 2], 255, 300, 399), [1, 2, 4, 8]),
             {},
         ),
-        "columns-signed-huffman": (
+        "columns-signed-fixed": (
             "COLUMNS keys: biases, then a matrix of 8 active columns",
             "reclog:k=200,per_octave=1,keys=columns",
             spread(974, columns, [1, 2, 4, 8, 16]),
@@ -92,7 +134,7 @@ def inputs():
         ),
         "columns-between": (
             "COLUMNS keys: two matrices, with plain pieces and an empty tensor between and after",
-            "topk:ratio=1,keys=columns",
+            "topk:k=280,keys=columns",
             joined,
             {"tensors": bucket, "step": 2**64 - 1},
         ),
@@ -138,20 +180,142 @@ def inputs():
     }
 
 
+def element_types():
+    """Like `inputs`, in the other types, raw and quantised."""
+    made = {}
+    levels = [1, -2, 0.5, 4, 1, 1, -1]
+    numbers = {
+        "float16": [0.1, -65504, 2**-24, 1, 2**-14 - 2**-24, -0.5],
+        "bfloat16": [0.75, -3.3895313892515355e38, 2**-133, 1, -(2**-126)],
+        "float64": [0.1, -1.7976931348623157e308, 5e-324, 1e-300, -1 / 3],
+    }
+    for name, raw in numbers.items():
+        dtype = np.float32 if name == "bfloat16" else np.dtype(name)
+        keys = at([3, 699, 58], 17)
+        for packing, recipe, values, places in (
+            ("raw", "topk:k=11", raw, keys),
+            ("reclog", "reclog:ratio=1,per_octave=1", levels, at([0, 699, 3])),
+            ("dense", "dense", [0, *raw, -0.0], range(150)),
+            ("dense-reclog", "dense|reclog", [0.0, *levels, -0.0], range(150)),
+        ):
+            n = 150 if packing.startswith("dense") else 700
+            gradient = spread(n, places, values, dtype)
+            gradient = bfloat16(gradient) if name == "bfloat16" else gradient
+            made[f"{name}-{packing}"] = f"{packing} values of {name}", recipe, gradient, {}
+    return made
+
+
+def whole():
+    """Dense frames of float32, and what is near to them."""
+    random = np.random.default_rng(6)
+    signed = [0.0, 1, -2, -0.0, 4, 1]
+    full = spread(200, range(200), [0.5, -1e-3, 3])
+    most = random.standard_normal(3000).astype(np.float32)
+    bucket = [("w", (20, 30)), ("b", (40,)), ("v", (600,))]
+    joined = random.standard_normal(1240).astype(np.float32)
+    joined[:600] *= 1e3
+    return {
+        "dense": ("all elements, zeros of both signs too", "dense", spread(99, range(99), signed),
+            {"name": "w"}),
+        "dense-bucket": ("two chunks, three tensors", "dense", joined, {"tensors": bucket}),
+        "dense-reclog": ("zeros of both signs decode to +0", "dense|reclog",
+            spread(400, range(400), signed), {}),
+        "dense-topk": ("a dense frame from topk: every element is kept", "topk:ratio=1", full, {}),
+        "dense-zeros": ("zeros only", "dense|reclog", np.zeros(70, np.float32), {}),
+        "whole-chunks": ("99 % is kept, so chunks are stored whole, with zeros", "topk:ratio=0.99",
+            most, {}),
+        "per-tensor": ("the larger half of each tensor", "topk:ratio=0.5,per_tensor=1", joined,
+            {"tensors": bucket, "step": 3}),
+        "per-tensor-reclog": ("a tenth of each tensor",
+            "reclog:ratio=0.1,per_octave=2,per_tensor=1", joined, {"tensors": bucket}),
+    }  # fmt: skip
+
+
+def numbers_of(flat):
+    """As float64; uint16 holds bfloat16."""
+    if flat.dtype == np.uint16:
+        flat = (flat.astype(np.uint32) << 16).view(np.float32)
+    return flat.astype(np.float64)
+
+
+def quantised(flat, per_octave):
+    """Patterns of the levels nearest by logarithm (section 13), none of them subnormal."""
+    b = 2.0
+    for _ in range(per_octave.bit_length() - 1):
+        b = math.sqrt(b)
+    heights = [2 / (math.sqrt(b) + 1 / math.sqrt(b))]
+    while len(heights) < per_octave:
+        heights.append(heights[-1] * b)
+    p = {"float16": 10, "uint16": 7, "float32": 23, "float64": 52}[flat.dtype.name]
+    levels = []
+    for x in numbers_of(flat).tolist():
+        octave, j = divmod(math.floor(per_octave * math.log2(abs(x) or 1) + 0.5), per_octave)
+        part, exponent = math.frexp(math.ldexp(heights[j], octave))
+        level = math.ldexp(round(math.ldexp(part, p + 1)), exponent - p - 1)
+        levels.append(math.copysign(level, x) if x else 0)
+    if flat.dtype == np.uint16:
+        return bfloat16(np.array(levels, np.float32))
+    return np.array(levels, flat.dtype).view(f"u{flat.itemsize}")
+
+
+def codec_of(recipe):
+    """Of a recipe, or of `dense|reclog`: all elements on a grid of powers of two."""
+    if recipe == "dense|reclog":
+        return gcodec.Codec(gcodec.Dense(), gcodec.ReciprocalLog(1))
+    return gcodec.get_codec(recipe)
+
+
+def largest(magnitude, count):
+    """Keys of the largest magnitudes that are not 0, the lower ones of equal ones."""
+    order = np.argsort(-magnitude.astype(np.float64), kind="stable")[:count]
+    return np.sort(order[magnitude[order] > 0])
+
+
+def kept(codec, magnitude, tensors):
+    """Keys that a codec keeps, by sorting."""
+    select = codec.select
+    if isinstance(select, gcodec.Dense):
+        return np.arange(magnitude.size)
+    sizes = [math.prod(shape) for _, shape in tensors] if codec.per_tensor else [magnitude.size]
+    keys, start = [], 0
+    for size in sizes:
+        count = select.k or min(size, max(1, round(select.ratio * size)))
+        keys.append(start + largest(magnitude[start : start + size], count))
+        start += size
+    return np.concatenate(keys)
+
+
 def VALID():  # noqa: N802 - the folders of vectors are named like this
     """{name: (about, frame, keys, values)}."""
     vectors = {}
-    for name, (about, recipe, gradient, options) in inputs().items():
-        codec = gcodec.get_codec(recipe)
+    for name, (about, recipe, gradient, options) in (inputs() | element_types() | whole()).items():
+        codec = codec_of(recipe)
         frame = bytes(codec.encode(gradient, **options))
         flat = gradient.reshape(-1)
-        k = getattr(codec.select, "k", None) or flat.size
-        magnitude = np.abs(flat)
-        order = np.argsort(-magnitude, kind="stable")[:k]
-        keys = np.sort(order[magnitude[order] > 0])
-        if codec.quantize == gcodec.Raw():
-            values = flat[keys].view(np.uint32).tolist()
-        else:
-            values = gcodec.decode(frame).reshape(-1)[keys].view(np.uint32).tolist()
-        vectors[name] = f"{about}; recipe {recipe}", frame, keys.tolist(), values or [0]
-    return vectors
+        bits = flat.view(f"u{flat.itemsize}")
+        keys = kept(codec, np.abs(numbers_of(flat)), options.get("tensors"))
+        if name == "whole-chunks":
+            dropped = np.ones(flat.size, bool)
+            dropped[keys] = False
+            bits = np.where(dropped, 0, bits)
+            keys = np.arange(flat.size)
+        values = bits[keys]
+        if codec.quantize != gcodec.Raw():
+            values = quantised(flat[keys], codec.quantize.per_octave)
+        vectors[name] = f"{about}; recipe {recipe}", frame, keys.tolist(), values.tolist() or [0]
+    return vectors | slices()
+
+
+def slices():
+    """Frames cut out of a frame."""
+    flat = spread(2000, at([0, 1023, 9], 1200, [1990, 1999, 1]), [0.75, -3, 1e-3])
+    frame = gcodec.get_codec("topk:ratio=1").encode(flat, name="w", step=9)
+    size = 1 << gcodec.inspect(frame).header["chunk_log2"]
+    made = {}
+    for name, start, stop in (("slice", size, 2 * size), ("slice-end", 2 * size, 2000)):
+        part = flat[start:stop]
+        keys = np.flatnonzero(part)
+        about = f"elements {start} to {stop} of a frame of 2000, by slice"
+        data = bytes(gcodec.slice(frame, start, stop))
+        made[name] = about, data, keys.tolist(), part[keys].view(np.uint32).tolist()
+    return made

@@ -16,7 +16,6 @@ ALL, BITMAP, COO, RICE, DELTA, BLOCKS, COLUMNS = 1, 2, 3, 4, 5, 7, 8
 RAW, FIXED, VALUE_RICE, SIGN, HUFFMAN = 1, 2, 3, 4, 5
 SIGNED_FIXED, SIGNED_RICE, SIGNED_HUFFMAN = 18, 19, 21
 HEADER = struct.Struct("<4sBBHQIIQQIIHBBBBBBdQIIIIdQQQII")
-HEADER_CODES = "4sBBHQIIQQIIHBBBBBBdQIIIIdQQQII"
 ENTRY_FIELDS = reference.Chunk._fields
 ENTRY_CODES = "IIIIIBBBBHHI"
 
@@ -84,11 +83,12 @@ def make_chunk(
     positions=0,
     pieces=(),
     codes=NO_CODES,
+    bits=32,
 ):
     """Pack keys and values: patterns for RAW, else indices, with (index, negative) where signs are.
 
-    `pieces`: (w, f, l, active columns); `codes`: lengths of (classes of keys or places, classes of
-    columns, levels).
+    `bits`: those of a pattern; `pieces`: (w, f, l, active columns); `codes`: lengths of (classes of
+    keys or places, classes of columns, levels).
     """
     (key_codec, key_param), (value_codec, value_param), nnz = key, value, len(keys)
     index, high, low = Bits(), Bits(), Bits()
@@ -125,7 +125,7 @@ def make_chunk(
         sign = Bits([(int(negative), 1) for _, negative in values])
         values = [i for i, _ in values]
     if value_codec == RAW:
-        value_low = Bits([(v, 32) for v in values])
+        value_low = Bits([(v, bits) for v in values])
     elif value_codec % 16 == FIXED:
         value_low = Bits([(v, value_param) for v in values])
     elif value_codec % 16 == VALUE_RICE:
@@ -182,6 +182,7 @@ class Writer:
     entries: dict = field(default_factory=dict)
     sections: dict = field(default_factory=dict)
     keep_empty: bool = False
+    element: int = 1
 
     def write(self):
         directory, payload = b"", b""
@@ -196,20 +197,17 @@ class Writer:
             directory += struct.pack("<" + ENTRY_CODES, *(entry[name] for name in ENTRY_FIELDS))
             payload += body
         tensors = [("", (self.n,))] if self.tensors is None else self.tensors
-        rows, dims, start = b"", [], 0
+        rows, dims = b"", []
         for name, shape in tensors:
-            numel = 1
-            for size in shape:
-                numel *= size
             name_hash = reference.xxh64(name.encode(), 0)
-            rows += struct.pack("<QQQBBHI16x", name_hash, start, numel, len(shape), 1, 0, len(dims))
+            rows += struct.pack("<QBB6x", name_hash, len(shape), self.element)
             dims += shape
-            start += numel
+        form = {16: "H", 32: "I", 64: "Q"}[reference.ELEMENTS[self.element][0]]
         key_codes = b"".join(pack_halves(lengths) for lengths in self.key_codes)
         content = {
             1: (len(tensors), rows),
             2: (len(dims), struct.pack(f"<{len(dims)}Q", *dims)),
-            3: (len(self.levels), struct.pack(f"<{len(self.levels)}I", *self.levels)),
+            3: (len(self.levels), struct.pack(f"<{len(self.levels)}{form}", *self.levels)),
             5: (len(self.chunks), directory),
             6: (len(payload) // 16, payload),
             7: (len(self.key_codes), key_codes),
@@ -223,27 +221,29 @@ class Writer:
         }
         kept = {kind: part for kind, part in (kept | self.sections).items() if part is not None}
         order = sorted(kept, key=lambda kind: (kind == 6, kind))
-        first = -(-(self.header_len + 32 * len(order)) // 64) * 64
-        table, body, offset = b"", b"", first
+        first = self.header_len + 16 * len(order)
+        table, body = b"", b""
         for kind in order:
             count, part = kept[kind]
+            table += struct.pack("<HHIQ", kind, 0, count, len(part))
+            body += bytes(-(first + len(body)) % (64 if kind == 6 else 8))
             offset = first + len(body)
-            table += struct.pack("<HHIQQQ", kind, 0, count, offset, len(part), 0)
-            body += part.ljust(-(-len(part) // 64) * 64, b"\0")
+            body += part
+        body += bytes(-(first + len(body)) % 64)
         stored = sum(chunk.entry["nnz"] for chunk in self.chunks)
         header = {
             "magic": reference.MAGIC, "major": 1, "minor": 0, "header_len": self.header_len,
             "frame_len": first + len(body), "critical_features": 0, "ancillary_features": 0,
             "n_elements": self.n, "n_stored": stored, "n_chunks": len(self.chunks),
             "n_tensors": len(tensors), "n_sections": len(order), "chunk_log2": self.chunk_log2,
-            "frame_kind": 2, "elem_dtype": 1, "aggregation": 1, "bound_kind": 2, "rounding": 1,
-            "bound": 0.5, "step": 0, "rank": 2**32 - 1, "world": 2**32 - 1, "contributions": 1,
-            "bucket": 0, "weight": 1.0, "sum_key": 0, "layout_key": 0, "payload_offset": offset,
-            "meta_check": 0, "header_check": 0,
+            "frame_kind": 2, "elem_dtype": self.element, "aggregation": 1, "bound_kind": 2,
+            "rounding": 1, "bound": 0.5, "step": 0, "rank": 2**32 - 1, "world": 2**32 - 1,
+            "contributions": 1, "bucket": 0, "weight": 1.0, "sum_key": 0, "layout_key": 0,
+            "payload_offset": offset, "meta_check": 0, "header_check": 0,
         }  # fmt: skip
         junk = bytes(range(1, self.header_len - 127))
         frame = HEADER.pack(*(header | self.header).values()) + junk + table
-        return seal(frame.ljust(first, b"\0") + body, keep=self.header)
+        return seal(frame + body, keep=self.header)
 
 
 def pack_halves(lengths):
@@ -258,11 +258,12 @@ def pack_halves(lengths):
 def table_of(frame):
     """{section type: (offset of its entry, offset, length)}."""
     header = reference.Header(*HEADER.unpack(frame[:128]))
-    found = {}
-    for i in range(header.n_sections):
-        at = header.header_len + 32 * i
-        kind, _, _, offset, length, _ = struct.unpack("<HHIQQQ", frame[at : at + 32])
+    found, end = {}, header.header_len + 16 * header.n_sections
+    for at in range(header.header_len, end, 16):
+        kind, _, _, length = struct.unpack("<HHIQ", frame[at : at + 16])
+        offset = reference.align(end, 64 if kind == 6 else 8)
         found[kind] = at, offset, length
+        end = offset + length
     return found
 
 

@@ -48,14 +48,18 @@ def test_default_names_and_sparse_input(tmp_path, capsys):
         ([], 64, "required: COMMAND"),
         (["encode"], 64, "required: input"),
         (["frobnicate"], 64, "invalid choice"),
-        (["encode", "grad.npy", "--codec", "nope"], 64, "valid recipes: quantile, reclog"),
-        (["encode", "grad.npy", "--codec", "topk:rate=1"], 64, "topk takes ratio=, k=, keys="),
+        (["encode", "grad.npy", "--codec", "nope"], 64, "valid recipes: dense, quantile, reclog"),
+        (
+            ["encode", "grad.npy", "--codec", "topk:rate=1"],
+            64,
+            "topk takes ratio=, k=, keys=, per_tensor=",
+        ),
         (["encode", "grad.npy", "--codec", "topk:ratio=7"], 64, "in (0, 1]"),
         (["encode", "grad.npy", "--step", "-1"], 65, "outside 0..2^64-1"),
         (["encode", "missing.npy"], 64, "cannot read missing.npy"),
         (["encode", "text.npy"], 64, "cannot read text.npy"),
         (["encode", "grad.npy", "-o", "no/such/folder.gc"], 64, "cannot write no/such/folder.gc"),
-        (["encode", "half.npy"], 65, "gcodec encodes float32"),
+        (["encode", "ints.npy"], 65, "elements are int32"),
         (["encode", "nan.npy"], 65, "NaN or infinite"),
         (["encode", "other.npz"], 64, "a sparse gradient has keys and values"),
         (["decode", "missing.gc"], 64, "cannot read missing.gc"),
@@ -71,7 +75,7 @@ def test_wrong_arguments_say_so_in_one_line(
 ):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "text.npy").write_text("not an array")
-    np.save("half.npy", grad.astype(np.float16))
+    np.save("ints.npy", grad.astype(np.int32))
     np.save("nan.npy", grad * np.float32(np.nan))
     np.savez("other.npz", a=grad)
     frame = bytearray(gcodec.Codec().encode(grad).tobytes())
@@ -120,3 +124,20 @@ def test_a_reader_that_has_seen_enough_is_no_error(tmp_path, grad):
     command = f"{sys.executable} -m gcodec inspect {frame} --json | true"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("dtype", ["float16", "uint16", "float32", "float64"])
+def test_every_element_type(tmp_path, dtype, capsys):
+    numbers = np.random.default_rng(1).standard_normal((30, 40))
+    array = numbers.astype(np.float32).view(np.uint32) >> 16 if dtype == "uint16" else numbers
+    np.save(tmp_path / "grad.npy", array.astype(dtype))
+    source, frame, back = (str(tmp_path / name) for name in ("grad.npy", "x.gc", "back.npy"))
+    assert main(["encode", source, "-o", frame, "--codec", "dense"]) == 0
+    assert main(["decode", frame, "-o", back]) == 0
+    assert np.load(back).dtype == dtype
+    assert np.array_equal(np.load(back), array.astype(dtype))
+    assert main(["verify", frame, "--against", source]) == 0
+    capsys.readouterr()
+    assert main(["inspect", frame]) == 0
+    name = "bfloat16" if dtype == "uint16" else dtype
+    assert f"30x40 of {name}" in capsys.readouterr().out

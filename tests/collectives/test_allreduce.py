@@ -82,10 +82,18 @@ def failing(fault, codec, memories):
                     grad = np.full(50, np.nan, np.float32)
                 case "dtype":
                     grad = np.ones(50)
+                case "integers":
+                    grad = np.ones(50, int)
                 case "out":
                     out = np.zeros(3, np.float32)
                 case "object":
                     grad = object()
+                case "ragged":
+                    grad = [[1.0], [2.0, 3.0]]
+                case "a name that is none":
+                    name = 3
+                case "a step that is none":
+                    step = "1"
         try:
             allreduce(name, grad, step=step, out=out)
         finally:
@@ -104,9 +112,13 @@ def failing(fault, codec, memories):
         ("name", "the tensor's name"),
         ("step", "the step: 1 on rank 0, 2 against 2 on rank 1"),
         ("nan", "rank 1: NonFiniteError"),
-        ("dtype", "rank 1: UnsupportedDtypeError"),
+        ("dtype", "the tensor's shape or element type: rank 0, 2 against rank 1"),
+        ("integers", "rank 1: UnsupportedDtypeError"),
         ("out", "rank 1: Mismatch"),
-        ("object", "rank 1: UnsupportedDtypeError|the number of elements"),
+        ("object", "rank 1: UnsupportedDtypeError"),
+        ("ragged", "rank 1: an unexpected error"),
+        ("a name that is none", "rank 1: an unexpected error"),
+        ("a step that is none", "rank 1: an unexpected error"),
     ],
 )
 def test_a_mismatch_raises_the_same_error_on_every_rank_and_changes_no_residual(fault, says):

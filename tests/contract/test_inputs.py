@@ -57,7 +57,27 @@ def test_memory_layout_changes_nothing(layout, backend):
     assert same_bits(np.array(given), before), "the input was modified"
 
 
-@pytest.mark.parametrize("dtype", ["f8", "f2", "i4", "u4", "c8", "?", ">f4", "O"])
+@pytest.mark.parametrize(
+    "dtype",
+    [
+        "i1",
+        "i2",
+        "i4",
+        "u1",
+        "u4",
+        "u8",
+        "c8",
+        "?",
+        "O",
+        "S4",
+        "V2",
+        "M8[s]",
+        ">f2",
+        ">f4",
+        ">f8",
+        ">u2",
+    ],
+)
 def test_other_element_types_are_refused(dtype):
     array = np.ones(5).astype(dtype)
     with pytest.raises(gcodec.UnsupportedDtypeError):

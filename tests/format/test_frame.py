@@ -85,11 +85,9 @@ class TestObject:
         assert bytes(back) == bytes(FRAME)
 
     @pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy])
-    def test_copies_are_frames(self, duplicate):
-        twin = duplicate(FRAME)
-        assert type(twin) is gcodec.Frame
-        assert bytes(twin) == bytes(FRAME)
-        assert not np.shares_memory(twin, FRAME)
+    def test_nobody_needs_a_copy_of_what_cannot_change(self, duplicate):
+        assert duplicate(FRAME) is FRAME
+        assert duplicate([FRAME])[0] is FRAME
 
 
 BUFFERS = {
@@ -212,12 +210,7 @@ class TestUncommonFrames:
         assert [said[name] for name in names] == [2**64 - 1, 3, 8, 7, 9, 0.5, 77]
 
     def test_several_tensors(self, accepts):
-        rows = b"".join(
-            struct.pack("<QQQBBHI16x", i, start, numel, ndim, 1, 0, at)
-            for i, (start, numel, ndim, at) in enumerate(
-                [(0, 299, 2, 0), (299, 1, 0, 2), (300, 0, 1, 2)]
-            )
-        )
+        rows = b"".join(struct.pack("<QBB6x", i, ndim, 1) for i, ndim in enumerate((2, 0, 1)))
         dims = struct.pack("<3Q", 13, 23, 0)
         frame = accepts(header=[(44, "I", 3)], sections={1: (3, rows), 2: (3, dims)})
         assert gcodec.inspect(frame).shapes == [(13, 23), (), (0,)]

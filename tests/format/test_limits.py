@@ -62,7 +62,7 @@ class TestNothingIsAllocatedOnItsWord:
 )
 def test_an_empty_tensor_of_impossible_shape(dims, compose, backend):
     """No element, and no array can have the shape: a `FrameError`, or an empty array."""
-    row = struct.pack("<QQQBBHI16x", 0, 0, 0, len(dims), 1, 0, 0)
+    row = struct.pack("<QBB6x", 0, len(dims), 1)
     frame = compose(
         FRAMES["empty"],
         sections={1: (1, row), 2: (len(dims), struct.pack(f"<{len(dims)}Q", *dims))},
@@ -97,7 +97,7 @@ def vast(compose):
     dense = np.ones(64, np.float32)
     small = gcodec.Codec(gcodec.Threshold(0.0), gcodec.ReciprocalLog(1)).encode(dense)
     n = 1 << 24
-    row = struct.pack("<QQQBBHI16x", 0, 0, n, 1, 1, 0, 0)
+    row = struct.pack("<QBB6x", 0, 1, 1)
     entry = struct.pack("<IIIIIBBBBHHI", 0, 1, n, 0, 0, ALL, 0, SIGNED_FIXED, 0, 0, 0, 0)
     return compose(
         small,

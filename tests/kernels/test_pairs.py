@@ -6,7 +6,8 @@ import xxhash
 from backends import frozen, read_both, run_both
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import FLOAT_MAX, gradients, make_gradient, same_bits
+from kinds import KINDS, edges, exact, kind_of, make
+from strategies import gradients, make_gradient, same_bits, vectors
 
 from gcodec import kernels
 from gcodec.kernels import cpu, reference
@@ -15,19 +16,29 @@ from gcodec.kernels.jobs import job_table
 SMALL = (0, 1, 2, 63, 64, 65, 129, 300, 1025)
 
 
+ALL_KINDS = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+
+
 def patterns(dense):
-    return frozen(dense.view(np.uint32).copy())
+    return frozen(dense.view(kind_of(dense).pattern).copy())
+
+
+def magnitudes(dense):
+    return kind_of(dense).magnitudes(dense)
 
 
 def kept_in_chunks(dense, chunk_log2):
-    """Keys within chunks, bit patterns and counts of the nonzeros, as the encoder hands them on."""
-    at = np.flatnonzero(dense)
+    """Keys within chunks, values and counts of the nonzeros, as the encoder hands them on."""
+    at = np.flatnonzero(exact(dense))
     n_chunks = -(-dense.size >> chunk_log2) if dense.size else 0
     counts = np.bincount(at >> chunk_log2, minlength=n_chunks).astype(np.int64)
     return (at & ((1 << chunk_log2) - 1)).astype(np.uint32), dense[at], counts
 
 
 GRADIENTS = gradients(SMALL)
+
+
+SUMMED = vectors(SMALL, ("float32", "float64"))
 CHUNK_LOG2 = st.sampled_from([6, 7, 9, 24])
 
 
@@ -47,88 +58,118 @@ def test_xxh64_is_xxh64(seed):
             assert reference.xxh64(part, seed) == expected
 
 
-@given(GRADIENTS)
+@given(vectors(SMALL))
 def test_magnitude_max(dense):
-    assert run_both("magnitude_max", patterns(dense))[0] == max(patterns(np.abs(dense)), default=0)
+    expected = max(magnitudes(dense).tolist(), default=0)
+    assert run_both("magnitude_max", patterns(dense))[0] == expected
 
 
-@pytest.mark.parametrize(
-    "pattern", [0x7F80_0000, 0xFF80_0000, 0x7FC0_0000, 0xFFFF_FFFF, 0x7F80_0001]
-)
-def test_magnitude_max_sees_what_is_not_finite(pattern):
-    bits = frozen(np.array([0x7F7F_FFFF, pattern, 0], np.uint32))
-    assert run_both("magnitude_max", bits)[0] == pattern & 0x7FFF_FFFF
+@ALL_KINDS
+def test_magnitude_max_sees_what_is_not_finite(kind):
+    for bad in (kind.infinity, kind.infinity + 1, kind.infinity | kind.infinity >> 1):
+        for sign in (0, 1 << kind.bits - 1):
+            bits = frozen(np.array([kind.infinity - 1, bad | sign, 0], kind.pattern))
+            assert run_both("magnitude_max", bits)[0] == bad
 
 
-@given(GRADIENTS, st.integers(0, 2**32 - 1))
+@given(SUMMED, st.integers(0, 2**32 - 1))
 def test_compensate(dense, seed):
-    other = make_gradient(seed, dense.size, values="around_smallest_normal")
+    other = make(kind_of(dense), seed, dense.size, values="subnormal")
     total = np.empty_like(dense)
-    top, (_, _, total) = run_both("compensate", frozen(dense), frozen(other), total)
-    assert same_bits(total, dense + other)
-    assert top == max(patterns(np.abs(total)), default=0)
+    for backend in (cpu, reference):
+        top = backend.compensate(
+            frozen(dense.copy()), frozen(other), total, total.view(kind_of(dense).pattern)
+        )
+        assert same_bits(total, dense + other)
+        assert top == max(magnitudes(total).tolist(), default=0)
+        total = np.empty_like(dense)
 
 
-def test_compensate_reports_a_sum_past_float32():
-    full = frozen(np.full(70, FLOAT_MAX, np.float32))
-    assert run_both("compensate", full, full, np.empty(70, np.float32))[0] == 0x7F80_0000
+@pytest.mark.parametrize("name", ["float32", "float64"])
+def test_compensate_reports_a_sum_past_the_type(name):
+    kind = KINDS[name]
+    full = frozen(kind.of([kind.infinity - 1] * 70))
+    for backend in (cpu, reference):
+        total = np.empty(70, kind.dtype)
+        assert backend.compensate(full, full, total, total.view(kind.pattern)) == kind.infinity
 
 
-@given(GRADIENTS, st.integers(0, 0x7F80_0000))
-def test_count_above(dense, threshold):
-    bits = patterns(dense)
-    for limit in {threshold, 0, 0x7F7F_FFFF, *(bits[:3] & 0x7FFF_FFFF).tolist()}:
-        expected = int(np.count_nonzero(patterns(np.abs(dense)) > limit))
-        assert run_both("count_above", bits, limit)[0] == expected
+@given(vectors(SMALL), st.floats(0, 1))
+def test_count_above(dense, share):
+    kind, sizes = kind_of(dense), magnitudes(dense)
+    for limit in {int(share * kind.infinity), *edges(kind), *sizes[:3].tolist()}:
+        expected = sum(size > limit for size in sizes.tolist())
+        assert run_both("count_above", patterns(dense), limit)[0] == expected
 
 
-@given(gradients((1, 2, 65, 1025)), st.floats(0, 1))
+@given(vectors((1, 2, 65, 1025)), st.floats(0, 1))
 def test_kth_magnitude(dense, share):
-    if not dense.size:
-        return
-    ordered = np.sort(patterns(np.abs(dense)))[::-1]
+    ordered = sorted(magnitudes(dense).tolist(), reverse=True)
     for k in {1, dense.size, max(1, round(share * dense.size))}:
         scratch = np.full(2048, -1, np.int64)
         answers = [b.kth_magnitude(patterns(dense), k, scratch) for b in (cpu, reference)]
-        threshold = int(ordered[k - 1])
-        expected = (threshold, int(np.count_nonzero(ordered > threshold)))
+        expected = (ordered[k - 1], sum(size > ordered[k - 1] for size in ordered))
         assert [tuple(map(int, a)) for a in answers] == [expected, expected]
 
 
-@given(GRADIENTS, CHUNK_LOG2, st.floats(0, 1), st.integers(0, 5))
-def test_gather(dense, chunk_log2, share, ties):
-    magnitudes = np.sort(patterns(np.abs(dense)))
-    threshold = int(magnitudes[int(share * (dense.size - 1))]) if dense.size else 0
-    ties = min(ties, int(np.count_nonzero(magnitudes == threshold))) if threshold else 0
-    kept = int(np.count_nonzero(magnitudes > threshold)) + ties
-    n_chunks = -(-dense.size >> chunk_log2) if dense.size else 0
-    keys, values = np.zeros((2, kept), np.uint32)
-    counts = np.full(n_chunks, -1, np.int64)
+@ALL_KINDS
+def test_kth_magnitude_tells_every_bit_apart(kind):
+    """The radix selection takes 11 bits at a time: differences in each digit count."""
+    for bit in range(kind.precision + 3):
+        dense = np.full(300, kind.one, kind.pattern)
+        dense[[70, 210]] ^= kind.pattern.type(1 << bit)
+        larger = bool(dense[70] > kind.one)
+        for k in (1, 2, 3, 298, 299, 300):
+            first = 2 if larger else 298
+            expected = (int(max(dense)), 0) if k <= first else (int(min(dense)), first)
+            scratch = np.empty(2048, np.int64)
+            for backend in (cpu, reference):
+                assert tuple(map(int, backend.kth_magnitude(dense, k, scratch))) == expected
+
+
+@given(vectors(SMALL), CHUNK_LOG2, st.floats(0, 1), st.integers(0, 5), st.integers(0, 3000))
+def test_gather(dense, chunk_log2, share, ties, offset):
+    """From inside a chunk on, into counts that hold something."""
+    sizes = np.sort(magnitudes(dense))
+    threshold = int(sizes[int(share * (dense.size - 1))]) if dense.size else 0
+    ties = min(ties, int(np.count_nonzero(sizes == threshold)))
+    kept = int(np.count_nonzero(sizes > threshold)) + ties
+    n_chunks = -(-(offset + dense.size) >> chunk_log2)
+    keys, values = np.zeros(kept, np.uint32), np.zeros(kept, sizes.dtype)
+    counts = np.full(n_chunks, 7, np.int64)
     answer, written = run_both(
-        "gather", patterns(dense), threshold, ties, chunk_log2, keys, values, counts
+        "gather", patterns(dense), offset, threshold, ties, chunk_log2, keys, values, counts
     )
-    assert answer == kept == written[-1].sum()
-    at = (np.repeat(np.arange(n_chunks), written[-1]) << chunk_log2) + written[-3]
-    assert (np.diff(at) > 0).all()
-    assert (patterns(dense)[at] == written[-2]).all()
+    keys, values, counts = written[-3:]
+    counts = counts - 7
+    assert answer == kept == counts.sum()
+    at = (np.repeat(np.arange(n_chunks), counts) << chunk_log2) + keys - offset
+    equal = np.flatnonzero(magnitudes(dense) == threshold)[:ties]
+    assert at.tolist() == sorted([*np.flatnonzero(magnitudes(dense) > threshold), *equal])
+    assert (patterns(dense)[at] == values).all()
 
 
+@ALL_KINDS
+@pytest.mark.parametrize("offset", [0, 37])
 @pytest.mark.parametrize("room", [0, 1, 63, 64, 65, 99])
-def test_gather_says_that_there_is_no_room(room):
-    bits = patterns(make_gradient(3, 100))
-    keys, values = np.full((2, room), 7, np.uint32)
+def test_gather_says_that_there_is_no_room(kind, room, offset):
+    bits = patterns(kind.of(np.arange(1, 101)))
     for backend in (cpu, reference):
-        counts = np.zeros(2, np.int64)
-        assert backend.gather(bits, 0, 0, 6, keys, values, counts) == room + 1
-        assert (values == bits[:room]).all()
+        keys, values = np.full(room, 7, np.uint32), np.full(room + 1, 7, kind.pattern)
+        counts = np.zeros(3, np.int64)
+        found = backend.gather(bits, offset, 0, 0, 6, keys, values[:room], counts)
+        assert found == room + 1
+        assert (values[:room] == bits[:room]).all()
+        assert values[room] == 7
 
 
-@given(GRADIENTS, GRADIENTS)
-def test_add_pairs(dense, other):
+@given(GRADIENTS, GRADIENTS, st.sampled_from([np.float32, np.float64]))
+def test_add_pairs(dense, other, kind):
+    dense, other = dense.astype(kind), other.astype(kind)
     keys, more = np.flatnonzero(dense), np.flatnonzero(other)
     values, more_values = dense[keys], other[more]
     room = keys.size + more.size
-    merged, total = np.full(room, -7, np.int64), np.full(room, 7, np.float32)
+    merged, total = np.full(room, -7, np.int64), np.full(room, 7, kind)
     size, (*_, merged, total) = run_both(
         "add_pairs", keys, values, more, more_values, merged, total
     )
@@ -140,16 +181,15 @@ def test_add_pairs(dense, other):
     assert (total[:size] == expected[merged[:size]]).all()
 
 
-@given(GRADIENTS, st.integers(0, 200), st.integers(0, 2**32 - 1))
+@given(vectors(SMALL), st.integers(0, 200), st.integers(0, 2**32 - 1))
 def test_quantize(dense, n_boundaries, seed):
-    rng = np.random.default_rng(seed)
-    pool = np.concatenate((patterns(np.abs(dense)), rng.integers(0, 0x7F80_0000, 200)))
-    boundaries = np.sort(rng.choice(pool, n_boundaries)).astype(np.uint32)
+    kind, rng = kind_of(dense), np.random.default_rng(seed)
+    others = rng.integers(0, kind.infinity, 200).astype(kind.pattern)
+    pool = np.concatenate((magnitudes(dense), others))
+    boundaries = np.sort(rng.choice(pool, n_boundaries))
     codes = np.zeros(dense.size, np.uint32)
     _, (*_, codes) = run_both("quantize", patterns(dense), boundaries, codes)
-    expected = [
-        sum(b <= m for b in boundaries.tolist()) for m in patterns(np.abs(dense))[:20].tolist()
-    ]
+    expected = [sum(b <= m for b in boundaries.tolist()) for m in magnitudes(dense)[:20].tolist()]
     assert codes[:20].tolist() == expected
     assert codes.max(initial=0) <= n_boundaries
 
@@ -157,14 +197,17 @@ def test_quantize(dense, n_boundaries, seed):
 @given(
     st.lists(st.tuples(st.integers(0, 40), st.lists(st.integers(0, 40), max_size=9)), max_size=4),
     st.integers(0, 60),
+    st.sampled_from([np.uint16, np.uint32, np.uint64]),
 )
-def test_look_up(jobs, n_levels):
-    levels = np.random.default_rng(n_levels).integers(0, 2**32, n_levels).astype(np.uint32)
+def test_look_up(jobs, n_levels, pattern):
+    top = int(np.iinfo(pattern).max)
+    levels = np.random.default_rng(n_levels).integers(0, top, n_levels, pattern, endpoint=True)
     indices = [i for _, part in jobs for i in part]
     sizes = [len(part) for _, part in jobs]
     table = job_table([base for base, _ in jobs], np.cumsum([0, *sizes])[:-1], sizes).reshape(-1, 7)
     wrong = [any(base + i >= n_levels for i in part) for base, part in jobs]
-    fault, read = read_both("look_up", table, frozen(levels), np.array(indices, np.uint32))
+    values = np.zeros(len(indices), pattern)
+    fault, read = read_both("look_up", table, frozen(levels), np.array(indices, np.uint32), values)
     assert fault == (wrong.index(True) if True in wrong else -1)
     if fault == -1:
         expected = [int(levels[base + i]) for base, part in jobs for i in part]
@@ -172,10 +215,10 @@ def test_look_up(jobs, n_levels):
 
 
 def test_indices_that_would_wrap_around_are_past_the_levels():
-    values, levels = np.array([0, 2**32 - 1], np.uint32), np.arange(70_000, dtype=np.uint32)
+    indices, levels = np.array([0, 2**32 - 1], np.uint32), np.arange(70_000, dtype=np.uint32)
     for base in (0, 1, 65_535):
         jobs = job_table([0, base], [0, 1], 1)
-        assert read_both("look_up", jobs, levels, values)[0] == 1
+        assert read_both("look_up", jobs, levels, indices, np.zeros(2, np.uint16))[0] == 1
 
 
 @given(
@@ -194,12 +237,13 @@ def test_rice_fit(chunks, limit):
         assert bits == costs[parameter] - len(chunk) * parameter
 
 
-@given(GRADIENTS, CHUNK_LOG2)
+@given(vectors(SMALL), CHUNK_LOG2)
 def test_scatter(dense, chunk_log2):
     keys, values, counts = kept_in_chunks(dense, chunk_log2)
-    out = np.zeros_like(dense)
-    _, (*_, out) = run_both("scatter", keys, counts, chunk_log2, values, out)
-    assert (out == dense).all()
+    bits, out = values.view(kind_of(dense).pattern), np.zeros_like(patterns(dense))
+    _, (*_, out) = run_both("scatter", keys, counts, chunk_log2, bits, out)
+    assert (out[exact(dense) == 0] == 0).all()
+    assert (out == np.where(exact(dense) == 0, 0, patterns(dense))).all()
 
 
 SCALES = st.sampled_from([1.0, 1 / 3, -0.5, 0.0, 1e-30, 1 / 7]) | st.floats(-2, 2)
@@ -209,30 +253,45 @@ SCALES = st.sampled_from([1.0, 1 / 3, -0.5, 0.0, 1e-30, 1 / 7]) | st.floats(-2, 
     gradients(SMALL, ("normal", "ties", "subnormal", "around_smallest_normal")), CHUNK_LOG2, SCALES
 )
 def test_accumulate_rounds_twice(dense, chunk_log2, scale):
+    """Shown in float32 by way of float64, whose products and sums of two float32 are exact."""
     keys, values, counts = kept_in_chunks(dense, chunk_log2)
-    start = make_gradient(7, dense.size)
-    _, (*_, out) = run_both("accumulate", keys, counts, chunk_log2, values, scale, start)
+    start, factor = make_gradient(7, dense.size), np.float32(scale)
+    _, (*_, out) = run_both("accumulate", keys, counts, chunk_log2, values, factor, start)
     at = np.flatnonzero(dense)
-    product = (values.astype(np.float64) * np.float64(np.float32(scale))).astype(np.float32)
+    product = (values.astype(np.float64) * np.float64(factor)).astype(np.float32)
     expected = start.copy()
     expected[at] = (start[at].astype(np.float64) + product.astype(np.float64)).astype(np.float32)
     assert same_bits(out, expected)
 
 
-@pytest.mark.parametrize("scale", [1e300, float("inf")])
-def test_accumulate_past_float32_is_infinite(scale):
+@given(vectors(SMALL, ("float64",)), CHUNK_LOG2, SCALES)
+def test_accumulate_in_float64(dense, chunk_log2, scale):
+    keys, values, counts = kept_in_chunks(dense, chunk_log2)
+    start, at = make(KINDS["float64"], 7, dense.size), np.flatnonzero(dense)
+    _, (*_, out) = run_both("accumulate", keys, counts, chunk_log2, values, scale, start)
+    expected = start.copy()
+    with np.errstate(over="ignore", invalid="ignore"):
+        expected[at] = start[at] + values * scale
+    assert same_bits(out, expected)
+
+
+@pytest.mark.parametrize("scale", [np.float32(3e38), np.float32("inf"), 1e308, float("inf")])
+def test_accumulate_past_the_type_is_infinite(scale):
+    kind = np.dtype(type(scale))
     keys, counts = np.array([3], np.uint32), np.array([1], np.int64)
-    values, out = np.array([2], np.float32), np.zeros(5, np.float32)
+    values, out = np.array([2], kind), np.zeros(5, kind)
     _, (*_, out) = run_both("accumulate", keys, counts, 6, values, scale, out)
     assert out.tolist() == [0, 0, 0, np.inf, 0]
 
 
-@given(GRADIENTS, CHUNK_LOG2)
+@given(SUMMED, CHUNK_LOG2)
 def test_settle(dense, chunk_log2):
     keys, values, counts = kept_in_chunks(dense, chunk_log2)
-    residual = dense.copy()
-    _, (residual, *_) = run_both("settle", residual, keys, counts, chunk_log2, values)
+    _, (residual, *_) = run_both("settle", dense.copy(), keys, counts, chunk_log2, values)
     assert not residual.any()
+    half = values / 2
+    _, (residual, *_) = run_both("settle", dense.copy(), keys, counts, chunk_log2, half)
+    assert same_bits(residual[np.flatnonzero(dense)], values - half)
 
 
 @settings(max_examples=40)

@@ -95,13 +95,42 @@ class TestSigns:
         ]
         assert read[-1].tolist() == expected
 
+    @pytest.mark.parametrize("pattern", [np.uint16, np.uint64])
+    def test_signs_of_other_widths(self, pattern):
+        width, rng = 8 * np.dtype(pattern).itemsize, np.random.default_rng(0)
+        payload = rng.integers(0, 2**64 - 1, 5, np.uint64)
+        values = rng.integers(0, 1 << width - 1, 200).astype(pattern)
+        jobs = job_table([0, 128], [0, 100], 100)
+        fault, read = read_both("read_signs", jobs, payload, values)
+        bits, at = as_integer(payload), [*range(100), *range(128, 228)]
+        expected = [
+            v | (bits >> i & 1) << width - 1 for v, i in zip(values.tolist(), at, strict=True)
+        ]
+        assert (fault, read[-1].tolist()) == (-1, expected)
+
+    @pytest.mark.parametrize("pattern", [np.uint16, np.uint32, np.uint64])
     @pytest.mark.parametrize("at", [0, 99, 100, 199])
-    def test_a_value_with_a_sign_of_its_own(self, at):
-        values = np.full(200, 0x3F80_0000, np.uint32)
-        values[at] |= 1 << 31
+    def test_a_value_with_a_sign_of_its_own(self, at, pattern):
+        width = 8 * np.dtype(pattern).itemsize
+        values = np.full(200, (1 << width - 1) - 1, pattern)
+        values[at] |= pattern(1 << width - 1)
         jobs = job_table([0, 128], [0, 100], 100)
         for payload in (np.zeros(5, np.uint64), ~np.zeros(5, np.uint64)):
             assert read_both("read_signs", jobs, payload, values)[0] == at // 100
+
+    @pytest.mark.parametrize("pattern", [np.uint16, np.uint32, np.uint64])
+    def test_patterns_as_fields(self, pattern):
+        """Written and read as encoder and decoder do it: 64 bits as two fields of 32."""
+        rng = np.random.default_rng(1)
+        values = rng.integers(0, np.iinfo(pattern).max, 130, pattern, endpoint=True)
+        fields = values.view(np.uint32) if pattern is np.uint64 else values
+        width = 8 * fields.itemsize
+        jobs = job_table([64], [0], fields.size, width=width)
+        payload = np.zeros(fields.size * width // 64 + 3, np.uint64)
+        _, (_, _, payload) = run_both("write_fields", jobs, fields, payload)
+        assert payload.tobytes()[8:].rstrip(b"\0") == values.tobytes().rstrip(b"\0")
+        _, (_, _, back) = run_both("read_fields", jobs, payload, np.zeros_like(fields))
+        assert (back == fields).all()
 
 
 NUMBERS = st.integers(0, 3) | st.integers(0, 100)

@@ -1,112 +1,138 @@
 """ReciprocalLog: the grid is what the paper says, and the bound holds at the edge of every bin."""
 
 from fractions import Fraction
-from math import log2
+from functools import lru_cache
+from math import log2, nextafter
 
 import numpy as np
 import pytest
+from kinds import FLOAT32, KINDS, exact
 from strategies import FLOAT_MAX, outside_bound
 
 import gcodec
+from gcodec.format.elements import ELEMENTS
 
 STEPS = (1, 2, 4, 8, 16)
-LAST = 0x7F7F_FFFF
+LAYOUTS = {element.name: element for element in ELEMENTS.values()}
 
 
-def whole(per_octave):
-    return gcodec.ReciprocalLog(per_octave).grid(1, LAST)
+def part(kind, per_octave, low, high):
+    return gcodec.ReciprocalLog(per_octave).grid(LAYOUTS[kind.name], low, high)
 
 
-def edges(grid):
-    """First and last magnitude pattern of every bin that has any."""
-    first = np.concatenate(([1], grid.boundaries)).astype(np.int64)
-    last = np.concatenate((grid.boundaries, [LAST + 1])).astype(np.int64) - 1
+def whole(kind, per_octave):
+    return part(kind, per_octave, 1, kind.infinity - 1)
+
+
+@lru_cache
+def edges(kind, per_octave):
+    """First and last magnitude pattern of every bin that has any, and its level."""
+    grid = whole(kind, per_octave)
+    boundaries = grid.boundaries.astype(np.int64)
+    first = np.concatenate(([1], boundaries))
+    last = np.concatenate((boundaries, [kind.infinity])) - 1
     filled = first <= last
-    return first[filled], last[filled], grid.levels[filled]
+    return first[filled], last[filled], grid.levels[filled].astype(np.int64)
 
 
-def magnitudes(patterns):
-    return patterns.astype(np.uint32).view(np.float32)
-
-
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 @pytest.mark.parametrize("per_octave", STEPS)
 class TestGrid:
-    """Over every float32 magnitude above zero."""
+    """Over every magnitude of a type above zero."""
 
-    def test_shape(self, per_octave):
-        grid = whole(per_octave)
+    def test_shape(self, kind, per_octave):
+        grid = whole(kind, per_octave)
+        assert grid.levels.dtype == grid.boundaries.dtype == kind.pattern
         assert grid.levels.size == grid.boundaries.size + 1
         assert (np.diff(grid.boundaries.astype(np.int64)) >= 0).all()
-        assert (np.diff(grid.levels) >= 0).all()
-        assert grid.levels[0] > 0
-        assert np.isfinite(grid.levels).all()
+        assert (np.diff(grid.levels.astype(np.int64)) >= 0).all()
+        assert 0 < grid.levels[0] <= grid.levels[-1] < kind.infinity
 
-    def test_bound_at_every_edge_of_every_bin(self, per_octave):
-        grid = whole(per_octave)
-        for patterns in edges(grid)[:2]:
-            assert not outside_bound(magnitudes(patterns), edges(grid)[2], grid.bound)
+    def test_bound_at_every_edge_of_every_bin(self, kind, per_octave):
+        bound = whole(kind, per_octave).bound
+        *ends, levels = edges(kind, per_octave)
+        for patterns in ends:
+            assert not outside_bound(kind.of(patterns), kind.of(levels), bound, kind.lowest)
 
-    def test_bound_is_attained(self, per_octave):
-        """Not a bound that is safely too large."""
-        first, last, levels = edges(whole(per_octave))
-        normal = first >= 0x0100_0000
+    def test_bound_is_attained(self, kind, per_octave):
+        """Not a bound that is safely too large, nor one bit more than it takes."""
+        first, last, levels = edges(kind, per_octave)
+        unit = 1 << kind.precision
+        around_one = (first >= kind.one - unit) & (last < kind.one + 2 * unit)
         worst = max(
-            abs(Fraction(float(v)) / Fraction(float(x)) - 1)
+            abs(Fraction(v) / Fraction(x) - 1)
             for patterns in (first, last)
-            for x, v in zip(magnitudes(patterns[normal]), levels[normal], strict=True)
+            for x, v in zip(
+                exact(kind.of(patterns[around_one])).tolist(),
+                exact(kind.of(levels[around_one])).tolist(),
+                strict=True,
+            )
         )
-        assert worst <= Fraction(whole(per_octave).bound) <= worst * (1 + Fraction(1, 10**6))
+        bound = whole(kind, per_octave).bound
+        assert worst <= Fraction(bound) <= worst * (1 + Fraction(1, 2 * kind.precision))
+        if kind.bits == 16:
+            assert not outside_bound(*self.all_of_an_octave(kind, per_octave), bound, -(10**3))
+            less = nextafter(nextafter(bound, 0), 0)
+            assert outside_bound(*self.all_of_an_octave(kind, per_octave), less, -(10**3))
 
-    def test_bound_is_the_best_possible(self, per_octave):
-        """(b - 1) / (b + 1) with b = 2**(1/K), but for the rounding of levels to float32."""
+    def all_of_an_octave(self, kind, per_octave):
+        grid = whole(kind, per_octave)
+        x = np.arange(kind.one, kind.one + (1 << kind.precision))
+        return kind.of(x), kind.of(grid.levels[np.searchsorted(grid.boundaries, x, side="right")])
+
+    def test_bound_is_the_best_possible(self, kind, per_octave):
+        """(b - 1) / (b + 1) with b = 2**(1/K), but for the rounding of levels to the type."""
         base = 2 ** (1 / per_octave)
-        assert whole(per_octave).bound == pytest.approx((base - 1) / (base + 1), rel=1e-5)
+        ideal = (base - 1) / (base + 1)
+        assert abs(whole(kind, per_octave).bound - ideal) < 2.0 ** -(kind.precision + 1) + 1e-15
 
-    def test_decoded_within_a_factor_of_two(self, per_octave):
+    def test_decoded_within_a_factor_of_two(self, kind, per_octave):
         """So that the residual is exact (Sterbenz)."""
-        first, last, levels = edges(whole(per_octave))
-        exact = levels.astype(np.float64)
-        assert (exact <= 2 * magnitudes(first).astype(np.float64)).all()
-        assert (magnitudes(last).astype(np.float64) <= 2 * exact).all()
+        first, last, level = (exact(kind.of(p)) for p in edges(kind, per_octave))
+        assert (level / 2 <= first).all()
+        assert (last / 2 <= level).all()
 
-    def test_levels_lie_in_their_own_bin(self, per_octave):
-        first, last, levels = edges(whole(per_octave))
-        patterns = levels.view(np.uint32).astype(np.int64)
-        own = np.searchsorted(
-            whole(per_octave).boundaries, patterns.astype(np.uint32), side="right"
-        )
-        reached = patterns[(patterns < first) | (patterns > last)]
-        assert not reached.size, f"levels {reached} in bins {own}"
+    def test_levels_lie_in_their_own_bin(self, kind, per_octave):
+        first, last, levels = edges(kind, per_octave)
+        assert (first <= levels).all()
+        assert (levels <= last).all()
 
-    def test_code_is_the_rounded_logarithm(self, per_octave):
+    def test_code_is_the_rounded_logarithm(self, kind, per_octave):
         """round(K log2 x), as the paper has it, wherever that is clear of a tie."""
-        grid = whole(per_octave)
+        grid = whole(kind, per_octave)
         rng = np.random.default_rng(per_octave)
-        x = rng.integers(0x0080_0000, LAST, 5000).astype(np.uint32)
+        x = rng.integers(1 << kind.precision, kind.infinity, 5000).astype(kind.pattern)
         codes = np.searchsorted(grid.boundaries, x, side="right")
-        for code, value in zip(codes.tolist(), magnitudes(x).tolist(), strict=True):
+        for code, value in zip(codes.tolist(), exact(kind.of(x)).tolist(), strict=True):
             logarithm = per_octave * log2(value)
             if abs(logarithm % 1 - 0.5) > 1e-6:
-                assert code == round(logarithm) + 149 * per_octave
+                assert code == round(logarithm) - kind.lowest * per_octave
 
-    @pytest.mark.parametrize("scale", [1e-45, 1e-41, 1e-38, 1e-20, 1, 1e20, 1e38])
-    def test_a_part_of_the_grid_is_that_part(self, per_octave, scale):
-        full = whole(per_octave)
-        low, high = (int(np.float32(v).view(np.uint32)) for v in (scale, min(scale * 9, FLOAT_MAX)))
-        part = gcodec.ReciprocalLog(per_octave).grid(low, high)
-        for pattern in np.unique(np.linspace(low, high, 300).astype(np.uint32)):
-            ours = np.searchsorted(part.boundaries, pattern, side="right")
-            theirs = np.searchsorted(full.boundaries, pattern, side="right")
-            assert part.levels[ours] == full.levels[theirs]
+    @pytest.mark.parametrize("place", [0.0, 1e-4, 0.01, 0.4, 0.5, 0.6, 0.999])
+    def test_a_part_of_the_grid_is_that_part(self, kind, per_octave, place):
+        full, low = whole(kind, per_octave), max(int(kind.infinity * place), 1)
+        high = min(low + (3 << kind.precision) + 5, kind.infinity - 1)
+        small = part(kind, per_octave, low, high)
+        patterns = np.linspace(low, high, 300).astype(kind.pattern)
+        ours, theirs = (
+            grid.levels[np.searchsorted(grid.boundaries, patterns, side="right")]
+            for grid in (small, full)
+        )
+        assert (ours == theirs).all()
+        zeros = part(kind, per_octave, 0, high)
+        assert (zeros.levels[0], zeros.boundaries[0]) == (0, 1)
+        assert (zeros.levels[1:] == part(kind, per_octave, 1, high).levels).all()
 
 
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 @pytest.mark.parametrize("per_octave", STEPS)
-def test_every_subnormal_up_to_2000(per_octave, backend):
-    dense = np.arange(1, 2001).astype(np.uint32).view(np.float32)
+def test_every_subnormal_up_to_2000(kind, per_octave, backend):
+    dense = kind.of(np.arange(1, 2001))
     codec = gcodec.Codec(gcodec.Threshold(0.0), gcodec.ReciprocalLog(per_octave), backend=backend)
     frame = codec.encode(dense)
-    assert not outside_bound(dense, gcodec.decode(frame), whole(per_octave).bound)
-    assert bytes(codec.encode(gcodec.decode(frame))) == bytes(frame)
+    decoded = gcodec.decode(frame)
+    assert not outside_bound(dense, decoded, whole(kind, per_octave).bound, kind.lowest)
+    assert bytes(codec.encode(decoded)) == bytes(frame)
 
 
 @pytest.mark.parametrize("per_octave", STEPS)
@@ -115,12 +141,13 @@ def test_extremes(per_octave, backend):
     codec = gcodec.Codec(gcodec.TopK(k=6), gcodec.ReciprocalLog(per_octave), backend=backend)
     decoded = gcodec.decode(codec.encode(dense), backend=backend)
     assert np.isfinite(decoded).all()
-    assert not outside_bound(dense, decoded, whole(per_octave).bound)
+    assert not outside_bound(dense, decoded, whole(FLOAT32, per_octave).bound)
 
 
-def test_documented_bounds():
+@pytest.mark.parametrize("name", ["float32", "float64"])
+def test_documented_bounds(name):
     documented = dict(zip(STEPS, (0.334, 0.172, 0.0865, 0.0434, 0.0217), strict=True))
-    assert all(whole(k).bound <= bound for k, bound in documented.items())
+    assert all(whole(KINDS[name], k).bound <= bound for k, bound in documented.items())
 
 
 @pytest.mark.parametrize("per_octave", [0, 3, -1, 32, 1.5, "4"])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kinds import KINDS
 from strategies import FLOAT_MAX, SMALLEST, gradients
 
 import gcodec
@@ -11,7 +12,7 @@ import gcodec
 
 def keys_of(threshold, dense, backend="cpu"):
     frame = gcodec.Codec(gcodec.Threshold(threshold), backend=backend).encode(dense)
-    return gcodec.decode_sparse(frame)[0].tolist()
+    return np.flatnonzero(gcodec.decode(frame)).tolist()
 
 
 @settings(max_examples=100)
@@ -43,13 +44,24 @@ def test_the_largest_keeps_nothing(backend):
     assert keys_of(FLOAT_MAX, np.array([FLOAT_MAX, -FLOAT_MAX], np.float32), backend) == []
 
 
-def test_is_rounded_to_float32(backend):
-    """0.1 in float32 is above 0.1 in float64; an element of just that value stays behind."""
-    assert float(np.float32(0.1)) > 0.1
-    assert keys_of(0.1, np.array([0.1], np.float32), backend) == []
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+@pytest.mark.parametrize("threshold", [0.1, 0.3, 1 + 2.0**-8, 1 + 2.0**-11, 60017.0, 3e-8, 1e-41])
+def test_is_rounded_to_the_element_type(kind, threshold, backend):
+    """Up or down: an element of just that value stays behind, the next one does not."""
+    middle = int(kind.magnitudes(kind.nearest([threshold]))[0])
+    dense = kind.of([max(middle - 1, 0), middle, middle + 1])
+    codec = gcodec.Codec(gcodec.Threshold(threshold), backend=backend)
+    assert gcodec.decode(codec.encode(dense)).view(kind.pattern).tolist() == [0, 0, middle + 1]
 
 
-@pytest.mark.parametrize("threshold", [-1.0, float("nan"), float("inf"), -float("inf"), 1e39])
+def test_past_the_largest_number_of_a_type_keeps_nothing(backend):
+    for name, threshold in (("float16", 65520.0), ("bfloat16", 3.4e38), ("float32", 1e39)):
+        kind = KINDS[name]
+        assert keys_of(threshold, kind.of([kind.infinity - 1] * 3), backend) == []
+    assert keys_of(1e39, np.array([1e38, 1e40]), backend) == [1]
+
+
+@pytest.mark.parametrize("threshold", [-1.0, float("nan"), float("inf"), -float("inf")])
 def test_bad_parameters(threshold):
     with pytest.raises(ValueError):
         gcodec.Threshold(threshold)

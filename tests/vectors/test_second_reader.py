@@ -19,6 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import codecs, gradients
 
+import gcodec
+
 SPEC = Path(__file__).parents[2] / "spec"
 PROGRAM = SPEC / "reference.py"
 VECTORS = {
@@ -48,17 +50,37 @@ def test_it_uses_the_standard_library_alone():
     assert set(imports) <= sys.stdlib_module_names
 
 
-@settings(max_examples=300)
-@given(dense=gradients(sizes=SIZES), codec=codecs(), step=st.integers(0, 2**64 - 1))
-def test_what_is_encoded(dense, codec, step, outcome, second_reader):
+def cast(dense, element):
+    """float32 in another type, what overflows as the largest number; bfloat16 as its bits."""
+    if element == "bfloat16":
+        return (dense.view(np.uint32) >> 16).astype(np.uint16)
+    most = np.finfo(element).max
+    with np.errstate(over="ignore"):
+        return np.clip(dense.astype(element), -most, most)
+
+
+@settings(max_examples=400)
+@given(
+    dense=gradients(sizes=SIZES),
+    codec=codecs(),
+    step=st.integers(0, 2**64 - 1),
+    element=st.sampled_from(["float32", "float16", "bfloat16", "float64"]),
+)
+def test_what_is_encoded(dense, codec, step, element, outcome, second_reader):
+    dense = cast(dense, element)
     frame = bytes(codec.encode(dense, step=step))
     error, keys, values = outcome(frame)
     assert error is None
-    sent = dense[np.array(keys, np.int64)].view(np.uint32)
-    assert (np.array(values, np.uint32) >> 31 == sent >> 31).all()
+    bits = dense.view(f"u{dense.itemsize}")
+    sent, held = bits[np.array(keys, np.int64)], np.array(values, bits.dtype)
+    if codec.quantize == gcodec.Raw():
+        assert ((held == sent) | (held == 0)).all()
+    top = 8 * dense.itemsize - 1
+    assert ((held >> top == sent >> top) | (held == 0)).all()
     decoded = second_reader.decode(frame)
     assert decoded.header.step == step
     assert decoded.tensors[0].shape == dense.shape
+    assert second_reader.ELEMENTS[decoded.header.elem_dtype][0] == 8 * dense.itemsize
 
 
 @st.composite
@@ -101,7 +123,7 @@ class TestProgram:
         [
             ("n-stored-8", 2, "Malformed"),
             ("major-2", 3, "UnsupportedVersion"),
-            ("section-9", 3, "UnsupportedFeature"),
+            ("section-13", 3, "UnsupportedFeature"),
             ("no such file", 2, "FileNotFoundError"),
         ],
     )

@@ -1,7 +1,5 @@
 """Kept elements back into a dense array."""
 
-import numpy as np
-
 from .jit import kernel
 
 
@@ -18,13 +16,12 @@ def scatter(keys, counts, chunk_log2, values, out):
 
 @kernel
 def accumulate(keys, counts, chunk_log2, values, scale, out):
-    """`out[position] += value * scale`, each operation rounded to float32."""
+    """`out[position] += value * scale`, each operation rounded to the type of all three."""
     first = 0
-    factor = np.float32(scale)
     for chunk in range(counts.size):
         part = out[chunk << chunk_log2 :]
         for j in range(first, first + counts[chunk]):
-            part[keys[j]] += values[j] * factor
+            part[keys[j]] += values[j] * scale
         first += counts[chunk]
 
 

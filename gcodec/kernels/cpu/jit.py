@@ -5,6 +5,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import numba
+from llvmlite import ir
 from numba.core import cgutils
 from numba.core.caching import CompileResultCacheImpl, FunctionCache
 from numba.extending import intrinsic
@@ -48,6 +49,17 @@ def kernel(function):
 def helper(function):
     """A part of kernels, inlined into each."""
     return numba.njit(**OPTIONS, inline="always")(function)
+
+
+@intrinsic
+def magnitude(typing_context, pattern):
+    """A bit pattern without its highest bit, in its own type."""
+
+    def generate(context, builder, sig, args):
+        kind = args[0].type
+        return builder.and_(args[0], ir.Constant(kind, (1 << kind.width - 1) - 1))
+
+    return pattern(pattern), generate
 
 
 @intrinsic

@@ -9,7 +9,7 @@ import numpy as np
 from ...format.directory import BLOCK, OFFSET_BITS
 from ..jobs import COUNT, END, FIRST, INDEX, SPLIT, START, WIDTH
 from .bits import LOW_SIX, ONE, SIX, ZERO, bit_length, get, put
-from .jit import kernel, trailing_zeros
+from .jit import kernel, magnitude, trailing_zeros
 
 OFFSET_WIDTH = np.uint64(OFFSET_BITS)
 OFFSET_MASK = (ONE << OFFSET_WIDTH) - ONE
@@ -47,13 +47,14 @@ def read_fields(jobs, payload, values):
 @kernel
 def read_signs(jobs, payload, values):
     """A plane of bits into the sign bits of values, which must be zero."""
+    sign = np.uint64(values.itemsize * 8 - 1)
     for job in range(jobs.shape[0]):
         first = jobs[job, FIRST]
         bit = np.uint64(jobs[job, START])
         for j in range(first, first + jobs[job, COUNT]):
-            if values[j] >> np.uint32(31):
+            if magnitude(values[j]) != values[j]:
                 return job
-            values[j] |= get(payload, bit, ONE) << np.uint64(31)
+            values[j] |= get(payload, bit, ONE) << sign
             bit += ONE
     return -1
 

@@ -9,9 +9,9 @@ def scatter(keys, counts, chunk_log2, values, out):
 
 
 def accumulate(keys, counts, chunk_log2, values, scale, out):
-    """`out[position] += value * scale`, each operation rounded to float32."""
+    """`out[position] += value * scale`, each operation rounded to the type of all three."""
     with np.errstate(over="ignore", invalid="ignore"):
-        out[_positions(keys, counts, chunk_log2)] += values * np.float32(scale)
+        out[_positions(keys, counts, chunk_log2)] += values * scale
 
 
 def settle(residual, keys, counts, chunk_log2, decoded):

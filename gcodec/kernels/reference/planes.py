@@ -26,11 +26,12 @@ def read_fields(jobs, payload, values):
 
 def read_signs(jobs, payload, values):
     """A plane of bits into the sign bits of values, which must be zero."""
+    sign = values.itemsize * 8 - 1
     for job, (start, _, first, count, *_) in enumerate(jobs.tolist()):
         for j in range(count):
-            if values[first + j] >> 31:
+            if int(values[first + j]) >> sign:
                 return job
-            values[first + j] |= _load(payload, start + j, 1) << 31
+            values[first + j] |= values.dtype.type(_load(payload, start + j, 1) << sign)
     return -1
 
 

@@ -2,17 +2,19 @@
 
 import numpy as np
 
+from .selection import magnitudes
+
 
 def quantize(bits, boundaries, codes):
     """Code = how many boundaries (ascending magnitude patterns) are at or below the magnitude."""
-    codes[:] = np.searchsorted(boundaries, bits & np.uint32(0x7FFF_FFFF), side="right")
+    codes[:] = np.searchsorted(boundaries, magnitudes(bits), side="right")
 
 
-def look_up(jobs, level_bits, values):
-    """Indices, from START on, to levels; the first job with an index past them, or -1."""
+def look_up(jobs, levels, indices, values):
+    """Levels of indices, from START on; the first job with an index past them, or -1."""
     for job, (base, _, first, count, *_) in enumerate(jobs.tolist()):
         for j in range(first, first + count):
-            if int(values[j]) + base >= level_bits.size:
+            if int(indices[j]) + base >= levels.size:
                 return job
-            values[j] = level_bits[int(values[j]) + base]
+            values[j] = levels[int(indices[j]) + base]
     return -1
