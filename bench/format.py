@@ -17,6 +17,7 @@ import gcodec
 from gcodec.packing import KEY_PACKINGS
 
 RATIOS = (0.01, 0.001)
+COARSE = {"2 bits": gcodec.FewBit(2), "sign": gcodec.FewBit(1, per_sign=False)}
 VALUES = "reclog:ratio={ratio},per_octave=4"
 
 
@@ -70,6 +71,10 @@ def real(path, layers, ratio):
     row["bytes per kept"] = plain.bytes_per_kept
     row["with layers"] = whole.bytes_per_kept
     row["error"] = gcodec.verify(flat, grad).kept_error
+    for name, quantize in COARSE.items():
+        frame = gcodec.Codec(gcodec.TopK(ratio), quantize).encode(grad)
+        row[f"{name}: bytes per kept"] = gcodec.inspect(frame).bytes_per_kept
+        row[f"{name}: error"] = gcodec.verify(frame, grad).kept_error
     return row
 
 

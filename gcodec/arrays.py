@@ -47,6 +47,25 @@ def widen(patterns: Patterns, element: Element) -> Numbers:
     return numbers.astype(np.float32) if element.bits < FLOAT32.bits else numbers
 
 
+def narrow(numbers: Numbers, element: Element, *, saturate: bool = False) -> Patterns:
+    """Patterns of an element type nearest to float32 or float64 numbers, ties to even.
+
+    Past the largest number there is infinity, or that number if `saturate` is set.
+    """
+    with np.errstate(over="ignore"):
+        if element.type is ElementType.BFLOAT16:
+            wide = numbers.astype(np.float32, copy=False).view(np.uint32)
+            odd = (wide >> np.uint32(16)) & np.uint32(1)
+            patterns = ((wide + np.uint32(0x7FFF) + odd) >> np.uint32(16)).astype(np.uint16)
+        else:
+            patterns = numbers.astype(NUMBERS[element.type], copy=False).view(element.pattern)
+    if saturate:
+        magnitudes = element.magnitudes(patterns)
+        largest = np.minimum(magnitudes, element.pattern.type(element.infinity - 1))
+        patterns = (patterns ^ magnitudes) | largest
+    return patterns
+
+
 def element_of(dtype: np.dtype[Any]) -> Element | None:
     """The element type of a NumPy dtype, or of one that other packages add; None if none."""
     if dtype.name == "bfloat16" and dtype.itemsize == 2 and dtype.isnative:

@@ -5,12 +5,12 @@ from operator import index
 from typing import Any
 
 from . import arrays, encoder, kernels
-from .encoder import Layout, Recipe
 from .format.frame import Frame
 from .packing import KEY_PACKINGS
 from .quantize import Raw
 from .quantize.contract import Quantizer
-from .select import TopK
+from .request import Layout, Recipe, check_finite, origin
+from .select import RandomK, TopK
 from .select.contract import Selector
 
 
@@ -20,15 +20,18 @@ class Codec:
 
     Parameters
     ----------
-    select : TopK, Threshold, SampledQuantile or Dense
-        Which elements go. Zeros do with `Dense` only.
-    quantize : Raw or ReciprocalLog
+    select : TopK or another of `gcodec.select`
+        Which elements go. Zeros do with `Dense`, `RandomK` and `RandomBlock` only.
+    quantize : Raw or another of `gcodec.quantize`
         What their values become.
     keys : {"auto", "delta", "columns", "rice", "blocks", "coo", "bitmap"}
         How positions are packed: gaps by class and prefix code (adaptive delta), the same over the
         active columns of matrices, Rice-coded gaps, gaps of one width per block of 128, fixed-width
         positions within the chunk (sparse COO), a bit per element, or whichever is smallest, chunk
         by chunk.
+    per_tensor : bool
+        Whether each tensor of a bucket has a selection of its own (`ratio` of each, `k` of each), or
+        one goes for all of it. Levels are those of the whole bucket either way.
     backend : {"cpu", "reference"}
         Which kernels run; the bytes are the same. Not part of the codec's identity.
 
@@ -55,6 +58,8 @@ class Codec:
         if self.per_tensor not in (False, True):
             raise ValueError(f"per_tensor is true or false, not {self.per_tensor!r}")
         object.__setattr__(self, "per_tensor", bool(self.per_tensor))
+        if self.per_tensor and isinstance(self.select, RandomK):
+            raise ValueError("RandomK draws from the whole bucket: leave per_tensor out")
         if self.backend not in kernels.BACKENDS:
             raise ValueError(
                 f"backend is one of {', '.join(kernels.BACKENDS)}, not {self.backend!r}"
@@ -64,6 +69,10 @@ class Codec:
         """The codec's parts with its kernels loaded."""
         loaded = kernels.load(self.backend)
         return Recipe(self.select, self.quantize, self.keys, self.per_tensor, loaded)
+
+    def at(self, name: str, size: int, step: int) -> "Codec":
+        """This codec, for every tensor and step; `WarmUp` and `Exclude` have others."""
+        return self
 
     def encode(
         self, grad: Any, *, name: str = "", step: int = 0, tensors: Layout | None = None
@@ -102,10 +111,10 @@ class Codec:
             If the elements are of no such type.
         """
         gradient, recipe = arrays.gradient(grad), self.recipe()
-        origin = encoder.origin(recipe, name, gradient.shape, step, tensors)
+        whence = origin(recipe, name, gradient.shape, step, tensors)
         top = int(recipe.kernels.magnitude_max(gradient.bits))
-        encoder.check_finite(top, gradient, name)
-        return encoder.encode_dense(recipe, gradient, top, origin)
+        check_finite(top, gradient, name)
+        return encoder.encode_dense(recipe, gradient, top, whence).frame
 
     def encode_sparse(
         self, keys: Any, values: Any, n: int, *, name: str = "", step: int = 0
@@ -134,9 +143,9 @@ class Codec:
             As for `encode`.
         """
         recipe = self.recipe()
-        origin = encoder.origin(recipe, name, (n,), step)
+        whence = origin(recipe, name, (n,), step)
         n = index(n)
         positions, pairs = arrays.pairs(keys, values, n)
         top = int(recipe.kernels.magnitude_max(pairs.bits))
-        encoder.check_finite(top, pairs, name, keys=positions)
-        return encoder.encode_pairs(recipe, positions, pairs, top, origin, n)
+        check_finite(top, pairs, name, keys=positions)
+        return encoder.encode_pairs(recipe, positions, pairs, top, whence, n)

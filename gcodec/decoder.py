@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import arrays
-from .encoder import name_hash
 from .errors import Corrupt, LimitExceeded, Mismatch
 from .format import frame as wire
 from .format.elements import FLOAT32, Patterns
 from .kernels import load
 from .packing import read_payload
+from .request import name_hash
 
 MAX_ELEMENTS: Final = 1 << 28
 """Largest dense output that is allocated on a frame's word alone: 1 GiB of float32."""

@@ -1,19 +1,46 @@
-"""Error feedback: what a message does not carry stays behind and goes into the next one.
+"""What a message does not carry stays behind and goes into the next one.
 
-Seide et al. (Interspeech 2014), Aji and Heafield (EMNLP 2017), Karimireddy et al. (ICML 2019).
+Error feedback: Seide et al. (Interspeech 2014), Aji and Heafield (EMNLP 2017), Karimireddy et al.
+(ICML 2019). Momentum correction: Deep Gradient Compression, Lin et al. (ICLR 2018).
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isfinite, sqrt
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import arrays, encoder
-from .codec import Codec
-from .encoder import Layout
+from .arrays import Gradient, Numbers
 from .errors import StateError
 from .format.frame import Frame
+from .policy import Policy
+from .request import Layout, Recipe, check_finite, origin
+from .select.contract import Decision
+
+Buffers = dict[str, NDArray[Any]]
+
+
+@dataclass
+class _Tensor:
+    """One tensor's buffers as committed, those of its open message, and the selector's states."""
+
+    now: Buffers
+    then: Buffers
+    selector: list[Any] | None = None
+    next_selector: list[Any] | None = None
+    open: bool = False
+
+
+@dataclass
+class Counters:
+    """Messages so far, elements they held, and how often an estimated threshold was replaced."""
+
+    messages: int = 0
+    kept: int = 0
+    fallbacks: int = 0
 
 
 class ErrorFeedback:
@@ -22,17 +49,24 @@ class ErrorFeedback:
     `encode` writes the new residual beside the old one; `commit` makes it current once the message
     was really delivered, `rollback` forgets it. A failed `encode` changes nothing.
 
-    With u = gradient + residual and v the decoded message, the new residual u - v is exact for
-    every method of this version (v = 0, v = u, or u/2 <= v <= 2u), so residual + decoded message
-    gives u back bit for bit.
+    With u = gradient + residual and v the decoded message, the new residual u - v is exact where v
+    = 0, v = u, or u/2 <= v <= 2u: for selection with `Raw` values and every rounding to nearest
+    that reaches u. Then residual + decoded message gives u back bit for bit; else it is off by at
+    most one unit in the last place of the larger of the two.
 
-    Residuals and messages are float32, also where gradients have 16 bits, and float64 where they
-    are. State: two such buffers of the tensor's size for each name. Residuals are in gradient
-    units, so a change of the learning rate does not touch them.
+    Residuals are float32, also where gradients have 16 bits, and float64 where they are. State: two
+    such buffers of the tensor's size for each name. Residuals are in gradient units, so a change of
+    the learning rate does not touch them.
 
     Parameters
     ----------
-    codec : Codec
+    codec : Codec, WarmUp or Exclude
+    beta, gamma : float
+        u = gamma * gradient + beta * residual.
+
+    Attributes
+    ----------
+    counters : Counters
 
     Examples
     --------
@@ -44,11 +78,14 @@ class ErrorFeedback:
     array([0., 2.], dtype=float32)
     """
 
-    def __init__(self, codec: Codec) -> None:
-        self.codec = codec
-        self._residuals: dict[str, NDArray[Any]] = {}
-        self._spare: dict[str, NDArray[Any]] = {}
-        self._pending: set[str] = set()
+    BUFFERS: tuple[str, ...] = ("residual",)
+
+    def __init__(self, codec: Policy, *, beta: float = 1.0, gamma: float = 1.0) -> None:
+        if not (isfinite(beta) and isfinite(gamma)):
+            raise ValueError(f"beta and gamma are finite, not {beta} and {gamma}")
+        self.codec, self.beta, self.gamma = codec, beta, gamma
+        self.counters = Counters()
+        self._tensors: dict[str, _Tensor] = {}
 
     def encode(
         self, name: str, grad: Any, *, step: int = 0, tensors: Layout | None = None
@@ -73,38 +110,40 @@ class ErrorFeedback:
         NonFiniteError
             If the gradient, or its sum with the residual, is not finite. The residual stays as it
             was.
+        ValueError
+            If the codec scales values to be right on average: what it adds would come back.
         """
-        if name in self._pending:
-            raise StateError(f"the last message of {name!r} is open: commit or rollback it first")
-        gradient, recipe = arrays.gradient(grad).widened(), self.codec.recipe()
-        origin = encoder.origin(recipe, name, gradient.shape, step, tensors)
-        numbers = gradient.numbers()
-        residual = self._residuals.get(name)
-        if residual is None:
-            residual = np.zeros(gradient.shape, numbers.dtype)
-        elif residual.shape != gradient.shape or residual.dtype != numbers.dtype:
-            raise StateError(
-                f"{name!r} has shape {gradient.shape} of {numbers.dtype}, its residual "
-                f"{residual.shape} of {residual.dtype}: reset it first"
-            )
-        spare = self._spare.get(name)
-        if spare is None:
-            spare = np.empty_like(residual)
-        total = spare.reshape(-1)
+        gradient = arrays.gradient(grad).widened()
+        recipe = self.codec.at(name, gradient.bits.size, step).recipe()
+        if getattr(recipe.select, "unbiased", False):
+            raise ValueError("unbiased scaling and error feedback exclude each other")
+        whence = origin(recipe, name, gradient.shape, step, tensors)
+        state = self._state(name, gradient)
+        total = state.then["residual"].reshape(-1)
         bits = total.view(gradient.bits.dtype)
-        before = arrays.read_only(residual.reshape(-1))
-        top = int(recipe.kernels.compensate(numbers, before, total, bits))
+        top = self._compensate(gradient.numbers(), state, recipe, total, bits)
         summed = gradient._replace(bits=arrays.read_only(bits))
-        encoder.check_finite(top, summed, name, "the sum of gradient and residual of")
-        frame = encoder.encode_dense(recipe, summed, top, origin, residual=total)
-        self._residuals[name], self._spare[name] = residual, spare
-        self._pending.add(name)
-        return frame
+        check_finite(top, summed, name, "the sum of gradient and residual of")
+        encoded = encoder.encode_dense(
+            recipe, summed, top, whence, residual=total, states=state.selector
+        )
+        self._sent(state, encoded, recipe)
+        choices = encoded.choices
+        state.next_selector = [getattr(choice, "state", None) for choice in choices]
+        state.open = True
+        self._tensors[name] = state
+        self.counters.messages += 1
+        self.counters.kept += encoded.kept.keys.size
+        self.counters.fallbacks += sum(
+            choice.fallback for choice in choices if isinstance(choice, Decision)
+        )
+        return encoded.frame
 
     def commit(self, name: str) -> None:
         """The last message of `name` was delivered: its residual is now the current one."""
-        self._close(name)
-        self._residuals[name], self._spare[name] = self._spare[name], self._residuals[name]
+        state = self._close(name)
+        state.now, state.then = state.then, state.now
+        state.selector = state.next_selector
 
     def rollback(self, name: str) -> None:
         """The last message of `name` was not delivered: the residual from before it stays."""
@@ -112,31 +151,174 @@ class ErrorFeedback:
 
     def residual(self, name: str) -> NDArray[Any]:
         """The committed residual of `name`: a read-only view, good until the next `encode`."""
-        if name not in self._residuals:
-            raise StateError(f"no residual of {name!r}; there are {sorted(self._residuals)}")
-        return arrays.read_only(self._residuals[name])
+        if name not in self._tensors:
+            raise StateError(f"no residual of {name!r}; there are {sorted(self._tensors)}")
+        return arrays.read_only(self._tensors[name].now["residual"])
 
     def reset(self, name: str) -> None:
         """Forget the residual of `name`, and an open message of it."""
-        for state in (self._residuals, self._spare):
-            state.pop(name, None)
-        self._pending.discard(name)
+        self._tensors.pop(name, None)
 
-    def state_dict(self) -> dict[str, NDArray[Any]]:
-        """Copies of the committed residuals, by name. Per rank: every rank saves its own."""
-        return {name: residual.copy() for name, residual in self._residuals.items()}
+    def state_dict(self) -> dict[str, dict[str, Any]]:
+        """By name: copies of the committed buffers, and the selector's state, a JSON value.
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Replace all residuals by those of `state_dict`; open messages are forgotten."""
-        residuals = {}
-        for name, value in state.items():
-            residual = arrays.gradient(value).widened()
-            top = int(self.codec.recipe().kernels.magnitude_max(residual.bits))
-            encoder.check_finite(top, residual, name, "the residual of")
-            residuals[name] = np.array(residual.numbers()).reshape(residual.shape)
-        self._residuals, self._spare, self._pending = residuals, {}, set()
+        Per rank: every rank saves its own. Tensors may be loaded into a world of another size: the
+        residual is what this rank still owes, whatever the others do.
+        """
+        return {
+            name: {
+                **{buffer: state.now[buffer].copy() for buffer in self.BUFFERS},
+                "selector": state.selector,
+            }
+            for name, state in self._tensors.items()
+        }
 
-    def _close(self, name: str) -> None:
-        if name not in self._pending:
+    def load_state_dict(self, state: Mapping[str, Mapping[str, Any]]) -> None:
+        """Replace all state by that of `state_dict`; open messages are forgotten.
+
+        Raises
+        ------
+        StateError
+            If a buffer is missing, or buffers of a name differ in shape or type. Nothing changes.
+        NonFiniteError
+            If one is not finite.
+        """
+        loaded = {}
+        for name, saved in state.items():
+            buffers: Buffers = {}
+            for buffer in self.BUFFERS:
+                if buffer not in saved:
+                    raise StateError(f"the state of {name!r} has no {buffer}")
+                value = arrays.gradient(saved[buffer]).widened()
+                top = int(value.element.magnitudes(value.bits).max(initial=0))
+                check_finite(top, value, name, f"the {buffer} of")
+                buffers[buffer] = np.array(value.numbers()).reshape(value.shape)
+            kinds = {(buffer.shape, buffer.dtype) for buffer in buffers.values()}
+            if len(kinds) > 1:
+                raise StateError(f"the buffers of {name!r} differ in shape or type")
+            spare = {buffer: np.empty_like(value) for buffer, value in buffers.items()}
+            loaded[name] = _Tensor(buffers, spare, saved.get("selector"))
+        self._tensors = loaded
+
+    def _state(self, name: str, gradient: Gradient) -> _Tensor:
+        """The tensor's state, or a new one that is not kept yet."""
+        dtype = arrays.NUMBERS[gradient.element.type]
+        state = self._tensors.get(name)
+        if state is None:
+            now = {buffer: np.zeros(gradient.shape, dtype) for buffer in self.BUFFERS}
+            return _Tensor(now, {buffer: np.empty(gradient.shape, dtype) for buffer in now})
+        if state.open:
+            raise StateError(f"the last message of {name!r} is open: commit or rollback it first")
+        residual = state.now["residual"]
+        if residual.shape != gradient.shape or residual.dtype != dtype:
+            raise StateError(
+                f"{name!r} has shape {gradient.shape} of {dtype}, its residual "
+                f"{residual.shape} of {residual.dtype}: reset it first"
+            )
+        return state
+
+    def _compensate(
+        self, numbers: Numbers, state: _Tensor, recipe: Recipe, total: Numbers, bits: NDArray[Any]
+    ) -> int:
+        """Write what is to be sent; its largest magnitude pattern."""
+        kind = total.dtype.type
+        before = arrays.read_only(state.now["residual"].reshape(-1))
+        gamma, beta = kind(self.gamma), kind(self.beta)
+        return int(recipe.kernels.compensate(numbers, before, gamma, beta, total, bits))
+
+    def _sent(self, state: _Tensor, encoded: encoder.Encoded, recipe: Recipe) -> None:
+        """What else changes once it is known what goes."""
+
+    def _close(self, name: str) -> _Tensor:
+        state = self._tensors.get(name)
+        if state is None or not state.open:
             raise StateError(f"no open message of {name!r}: encode comes before commit or rollback")
-        self._pending.remove(name)
+        state.open = False
+        return state
+
+
+class MomentumFeedback(ErrorFeedback):
+    """Error feedback with the momentum of Deep Gradient Compression, by tensor name.
+
+    The gradient goes through momentum u = m u + g before it is added to what is still to be sent,
+    v = v + u, so that an element that waits a hundred steps arrives with the momentum it would have
+    had. The optimizer must have no momentum of its own for these tensors; at ratio 1 and without
+    masking the messages are then the updates of SGD with momentum.
+
+    State: four float32 or float64 buffers of the tensor's size for each name.
+
+    Parameters
+    ----------
+    codec : Codec, WarmUp or Exclude
+    momentum : float
+        m, from 0 on and below 1.
+    nesterov : bool
+        v = v + g + m u with the new u.
+    masking : bool
+        Whether u forgets the elements that are sent (momentum factor masking), so that they do not
+        go on in a direction that is out of date.
+    clip : float, optional
+        The gradient is first scaled to a norm of at most clip / sqrt(world), as if the sum over all
+        ranks were clipped to `clip` (local gradient clipping).
+    world : int
+        Ranks, for `clip`.
+    """
+
+    BUFFERS = ("residual", "velocity")
+
+    def __init__(
+        self,
+        codec: Policy,
+        *,
+        momentum: float = 0.9,
+        nesterov: bool = False,
+        masking: bool = True,
+        clip: float | None = None,
+        world: int = 1,
+    ) -> None:
+        super().__init__(codec)
+        if not 0 <= momentum < 1:
+            raise ValueError(f"momentum is from 0 on and below 1, not {momentum}")
+        if clip is not None and not clip > 0:
+            raise ValueError(f"clip is a norm above 0, not {clip}")
+        if world < 1:
+            raise ValueError(f"world is at least 1, not {world}")
+        self.momentum, self.nesterov, self.masking = momentum, nesterov, masking
+        self.clip, self.world = clip, world
+
+    def _compensate(
+        self, numbers: Numbers, state: _Tensor, recipe: Recipe, total: Numbers, bits: NDArray[Any]
+    ) -> int:
+        kind = total.dtype.type
+        if self.clip is not None:
+            numbers = self._clipped(numbers)
+        old = {name: arrays.read_only(state.now[name].reshape(-1)) for name in self.BUFFERS}
+        return int(
+            recipe.kernels.correct(
+                arrays.read_only(numbers),
+                old["velocity"],
+                old["residual"],
+                kind(self.momentum),
+                self.nesterov,
+                state.then["velocity"].reshape(-1),
+                total,
+                bits,
+            )
+        )
+
+    def _clipped(self, numbers: Numbers) -> Numbers:
+        assert self.clip is not None
+        wide = numbers.astype(np.float64)
+        largest = float(np.abs(wide).max(initial=0.0))
+        if not largest or not isfinite(largest):
+            return numbers
+        norm = largest * sqrt(float(np.square(wide / largest).sum()))
+        limit = self.clip / sqrt(self.world)
+        return numbers if norm <= limit else numbers * numbers.dtype.type(limit / norm)
+
+    def _sent(self, state: _Tensor, encoded: encoder.Encoded, recipe: Recipe) -> None:
+        if self.masking:
+            kept = encoded.kept
+            velocity = state.then["velocity"].reshape(-1)
+            zeros = np.zeros(kept.keys.size, velocity.dtype)
+            recipe.kernels.scatter(kept.keys, kept.counts, kept.chunk_log2, zeros, velocity)

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from .decoder import unpack
 from .format import ids
-from .format.directory import KEY_HIGH, KEY_INDEX, KEY_LOW, SIGN, planes
+from .format.directory import KEY_HIGH, KEY_INDEX, KEY_LOW, SIGN, plane_words
 from .format.elements import Patterns
+from .format.frame import Parsed
 from .kernels import load
 
 
@@ -17,10 +18,11 @@ from .kernels import load
 class Inspection:
     """A frame's header fields by their spec names, its sections, and what an element costs.
 
-    Bits per key and per value count the planes in words of 64 bits; a value's bits include its
-    sign. The entropies are those of independent positions of the same density, and of the values by
-    their frequency. Compression ratios are uncompressed / compressed, against the dense array and
-    against pairs of a 32-bit key and a value.
+    Bits per key and per value count the planes in words of 64 bits, and no padding of chunks (but
+    for half a word on average where keys are coded as gaps); a value's bits include its sign. The
+    entropies are those of independent positions of the same density, and of the values by their
+    frequency. Compression ratios are uncompressed / compressed, against the dense array and against
+    pairs of a 32-bit key and a value.
     """
 
     frame_bytes: int
@@ -102,7 +104,7 @@ def inspect(frame: Any, *, backend: str = "cpu") -> Inspection:
     ):
         fields[name] = registry(fields[name]).name.lower()
     fields["magic"] = fields["magic"].hex()
-    words = np.diff(planes(parsed.directory, parsed.element), axis=1).sum(axis=0)
+    words = _plane_words(parsed)
     per_kept = 64 / kept if kept else 0.0
     size, width = parsed.header.frame_len, parsed.element.pattern.itemsize
     return Inspection(
@@ -122,6 +124,18 @@ def inspect(frame: Any, *, backend: str = "cpu") -> Inspection:
         ratio_to_dense=width * n / size,
         ratio_to_pairs=(4 + width) * kept / size,
     )
+
+
+def _plane_words(parsed: Parsed) -> NDArray[np.int64]:
+    """Words of each plane; rests of gaps, which no field gives, by what is left but for a word."""
+    directory = parsed.directory
+    words = plane_words(directory, parsed.element)
+    coded = np.isin(directory["key_codec"], (ids.KeyCodec.DELTA, ids.KeyCodec.COLUMNS))
+    coded &= directory["nnz"] > 0
+    left = directory["len16"].astype(np.int64) * 2 - 1 - words.sum(axis=1)
+    words[coded, KEY_LOW] += left[coded]
+    total: NDArray[np.int64] = words.sum(axis=0)
+    return total
 
 
 def _chunks_by_codec(directory: NDArray[np.void], field: str, registry: Any) -> dict[str, int]:

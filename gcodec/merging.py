@@ -10,10 +10,10 @@ from . import encoder
 from .arrays import gradient
 from .codec import Codec
 from .decoder import unpack
-from .encoder import Origin
 from .errors import LimitExceeded, Mismatch
 from .format.frame import Frame
 from .quantize import Raw
+from .request import Origin, check_finite
 from .select import Threshold
 
 LOSSLESS = Codec(Threshold(0.0), Raw())
@@ -80,5 +80,5 @@ def merge(frames: Iterable[Any], *, codec: Codec = LOSSLESS) -> Frame:
     n = sum(prod(tensor.shape) for tensor in first.tensors)
     pairs = gradient(values)
     top = int(kernels.magnitude_max(pairs.bits))
-    encoder.check_finite(top, pairs, "", "the sum", keys)
+    check_finite(top, pairs, "", "the sum", keys)
     return encoder.encode_pairs(recipe, keys, pairs, top, origin, n)

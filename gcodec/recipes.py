@@ -1,68 +1,199 @@
-"""Named codecs: `name:key=value,...`."""
+"""Named codecs: `name:key=value,...`.
 
-from collections.abc import Callable
-from dataclasses import replace
+A recipe says what is selected and how it is rounded. All of them also take `keys` and `per_tensor`,
+the other two parameters of a `Codec`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
 from inspect import signature
 from typing import Any
 
+from . import quantize, select
 from .codec import Codec
 from .errors import UnknownRecipeError
-from .quantize import Raw, ReciprocalLog
-from .select import Dense, SampledQuantile, Threshold, TopK
+from .quantize import QSGD, Cast, FewBit, Natural, Raw, ReciprocalLog, TernGrad, Uniform
+from .quantize.contract import Quantizer
+from .select import (
+    BlockTopK,
+    Dense,
+    DGCSampling,
+    GaussianK,
+    MSTopK,
+    RandomBlock,
+    RandomK,
+    RedSync,
+    SampledQuantile,
+    SIDCo,
+    Threshold,
+    TopK,
+)
+from .select.amount import Amount
 from .select.contract import Selector
 
+Parts = tuple[Selector, Quantizer]
+Ratio = float | None
+Count = int | None
+ONE_PERCENT = 0.01
+COMMON = ("keys", "per_tensor")
 
-def dense(*, keys: str = "auto") -> Codec:
+
+def _of(selector: type[Amount], ratio: Ratio, k: Count, **more: Any) -> Any:
+    """A selector of `ratio` or `k`, 1 % if neither is said."""
+    return selector(ONE_PERCENT if ratio is None and k is None else ratio, k, **more)
+
+
+def adaq(*, ratio: Ratio = None, k: Count = None) -> Parts:
+    """Top-k and a mean for each sign (Dryden et al.)."""
+    return _of(TopK, ratio, k), FewBit(1)
+
+
+def dense() -> Parts:
     """Every element as it is."""
-    return Codec(Dense(), Raw(), keys)
+    return Dense(), Raw()
 
 
-def topk(
-    *,
-    ratio: float | None = None,
-    k: int | None = None,
-    keys: str = "auto",
-    per_tensor: bool = False,
-) -> Codec:
-    """Exact top-k, values as they are (1 % unless said)."""
-    return Codec(_largest(ratio, k), Raw(), keys, per_tensor)
+def dgc(*, ratio: Ratio = None, k: Count = None, seed: int = 0) -> Parts:
+    """The sampling of Deep Gradient Compression; its momentum is `MomentumFeedback`."""
+    return _of(DGCSampling, ratio, k, seed=seed), Raw()
 
 
-def threshold(*, threshold: float, keys: str = "auto") -> Codec:
-    """Everything above a magnitude, values as they are."""
-    return Codec(Threshold(threshold), Raw(), keys)
+def efsignsgd() -> Parts:
+    """The sign of every element and the mean magnitude; for error feedback."""
+    return Dense(), FewBit(1, per_sign=False)
 
 
-def quantile(
-    *, ratio: float = 0.01, seed: int = 0, keys: str = "auto", per_tensor: bool = False
-) -> Codec:
-    """About `ratio` of all elements by a sampled threshold, values as they are."""
-    return Codec(SampledQuantile(ratio, seed), Raw(), keys, per_tensor)
+def gaussiank(*, ratio: Ratio = None, k: Count = None) -> Parts:
+    """The threshold of a normal law."""
+    return _of(GaussianK, ratio, k), Raw()
+
+
+def gradient_dropping(*, ratio: float = ONE_PERCENT, bits: int = 32, seed: int = 0) -> Parts:
+    """A sampled threshold; values as they are, or means in 1 to 3 bits."""
+    return SampledQuantile(ratio, seed), Raw() if bits == 32 else FewBit(bits)
+
+
+def inceptionn(*, bound: float = 2.0**-10) -> Parts:
+    """What is above an error bound, in bfloat16."""
+    return Threshold(bound), Cast("bfloat16")
+
+
+def mstopk(*, ratio: Ratio = None, k: Count = None, rounds: int = 30, seed: int = 0) -> Parts:
+    """A threshold by bisection."""
+    return _of(MSTopK, ratio, k, rounds=rounds, seed=seed), Raw()
+
+
+def natural(*, seed: int = 0) -> Parts:
+    """Every element to a power of two, right on average."""
+    return Dense(), Natural(seed)
+
+
+def onebit() -> Parts:
+    """The sign of every element, and a mean for each sign; for error feedback."""
+    return Dense(), FewBit(1)
+
+
+def qsgd(*, levels: int = 255, norm: str = "l2", seed: int = 0) -> Parts:
+    """Every element to a multiple of norm / levels, right on average."""
+    return Dense(), QSGD(levels, norm, seed)
+
+
+def quantile(*, ratio: float = ONE_PERCENT, seed: int = 0) -> Parts:
+    """About `ratio` of all elements by a sampled threshold."""
+    return SampledQuantile(ratio, seed), Raw()
+
+
+def randomblock(
+    *, ratio: Ratio = None, k: Count = None, seed: int = 0, unbiased: bool = False
+) -> Parts:
+    """A run of elements from a shared random place on."""
+    return _of(RandomBlock, ratio, k, seed=seed, unbiased=unbiased), Raw()
+
+
+def randomk(
+    *, ratio: Ratio = None, k: Count = None, seed: int = 0, unbiased: bool = False
+) -> Parts:
+    """Elements drawn by a shared seed, which takes the place of their positions."""
+    return _of(RandomK, ratio, k, seed=seed, unbiased=unbiased), Raw()
 
 
 def reclog(
     *,
-    ratio: float | None = None,
-    k: int | None = None,
+    ratio: Ratio = None,
+    k: Count = None,
     threshold: float | None = None,
     per_octave: int = 4,
-    keys: str = "auto",
-    per_tensor: bool = False,
-) -> Codec:
-    """Exact top-k (1 % unless said) or a threshold, values by reciprocal + log quantisation."""
+    stochastic: bool = False,
+    seed: int = 0,
+) -> Parts:
+    """Exact top-k or a threshold, values by reciprocal + log quantisation (FastSGD)."""
     if threshold is not None and (ratio is not None or k is not None):
         raise ValueError("give one of ratio, k and threshold")
-    select = Threshold(threshold) if threshold is not None else _largest(ratio, k)
-    return Codec(select, ReciprocalLog(per_octave), keys, per_tensor)
+    chosen = Threshold(threshold) if threshold is not None else _of(TopK, ratio, k)
+    return chosen, ReciprocalLog(per_octave, stochastic, seed)
 
 
-RECIPES: dict[str, Callable[..., Codec]] = {
-    recipe.__name__: recipe for recipe in (dense, quantile, reclog, threshold, topk)
-}
+def redsync(*, ratio: Ratio = None, k: Count = None) -> Parts:
+    """Trimmed top-k."""
+    return _of(RedSync, ratio, k), Raw()
+
+
+def sidco(
+    *,
+    ratio: Ratio = None,
+    k: Count = None,
+    law: str = "pareto",
+    stages: int = 3,
+    verified: bool = True,
+) -> Parts:
+    """A fitted threshold."""
+    return _of(SIDCo, ratio, k, law=law, stages=stages, verified=verified), Raw()
+
+
+def signum() -> Parts:
+    """Signs with one magnitude; its momentum is `MomentumFeedback`."""
+    return efsignsgd()
+
+
+def sparseloco(*, k: int = 64, block: int = 4096, bits: int = 2) -> Parts:
+    """The k largest of every block in few bits; for error feedback."""
+    return BlockTopK(k, block), FewBit(bits)
+
+
+def terngrad(*, clip: float | None = 2.5, seed: int = 0) -> Parts:
+    """Every element to 0 or plus or minus the largest, right on average but for clipping."""
+    return Dense(), TernGrad(clip, seed)
+
+
+def threshold(*, threshold: float, relative_to: str = "absolute") -> Parts:
+    """Everything above a magnitude."""
+    return Threshold(threshold, relative_to), Raw()
+
+
+def topk(*, ratio: Ratio = None, k: Count = None) -> Parts:
+    """Exact top-k."""
+    return _of(TopK, ratio, k), Raw()
+
+
+def u8bit() -> Parts:
+    """Every element in eight bits, evenly spaced."""
+    return Dense(), Uniform(8)
+
+
+RECIPES: dict[str, Callable[..., Parts]] = {
+    recipe.__name__.replace("_", "-"): recipe
+    for recipe in (
+        adaq, dense, dgc, efsignsgd, gaussiank, gradient_dropping, inceptionn, mstopk, natural,
+        onebit, qsgd, quantile, randomblock, randomk, reclog, redsync, sidco, signum, sparseloco,
+        terngrad, threshold, topk, u8bit,
+    )
+}  # fmt: skip
 
 
 def get_codec(recipe: str, *, backend: str = "cpu") -> Codec:
     """The codec of a recipe such as `"reclog:ratio=0.01,per_octave=4"`.
+
+    Where a recipe takes `ratio` or `k` and neither is given, it keeps 1 %.
 
     Raises
     ------
@@ -79,7 +210,7 @@ def get_codec(recipe: str, *, backend: str = "cpu") -> Codec:
     if name not in RECIPES:
         raise UnknownRecipeError(f"no recipe {name!r}; valid recipes: {', '.join(RECIPES)}")
     make = RECIPES[name]
-    valid = signature(make).parameters
+    valid = (*signature(make).parameters, *COMMON)
     arguments: dict[str, Any] = {}
     for part in filter(None, text.split(",")):
         key, equals, value = part.partition("=")
@@ -90,11 +221,48 @@ def get_codec(recipe: str, *, backend: str = "cpu") -> Codec:
         if key in arguments:
             raise UnknownRecipeError(f"{key} is given twice in recipe {recipe!r}")
         arguments[key] = _literal(value)
+    common = {key: arguments.pop(key) for key in COMMON if key in arguments}
     try:
-        codec = make(**arguments)
+        return replace(Codec(*make(**arguments), backend=backend), **common)
     except (TypeError, ValueError) as error:
         raise UnknownRecipeError(f"recipe {recipe!r}: {error}") from error
-    return replace(codec, backend=backend)
+
+
+def to_config(codec: Codec) -> dict[str, Any]:
+    """What a codec is, as plain values for JSON; `from_config` gives it back."""
+    return {
+        "select": {"method": type(codec.select).__name__, **_plain(codec.select)},
+        "quantize": {"method": type(codec.quantize).__name__, **_plain(codec.quantize)},
+        "keys": codec.keys,
+        "per_tensor": codec.per_tensor,
+    }
+
+
+def _plain(part: Any) -> dict[str, Any]:
+    return asdict(part)
+
+
+def from_config(config: Mapping[str, Any], *, backend: str = "cpu") -> Codec:
+    """The codec of a configuration.
+
+    Raises
+    ------
+    UnknownRecipeError
+        If a method or a parameter is not known, or not valid.
+    """
+    try:
+        chosen = _build(select, dict(config["select"]))
+        rounding = _build(quantize, dict(config["quantize"]))
+        return Codec(chosen, rounding, config["keys"], config["per_tensor"], backend)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UnknownRecipeError(f"not the configuration of a codec: {error}") from error
+
+
+def _build(room: Any, parameters: dict[str, Any]) -> Any:
+    method = parameters.pop("method")
+    if method not in room.__all__:
+        raise ValueError(f"no method {method!r}; there are {', '.join(room.__all__)}")
+    return getattr(room, method)(**parameters)
 
 
 def _literal(text: str) -> int | float | str:
@@ -104,7 +272,3 @@ def _literal(text: str) -> int | float | str:
         except ValueError:
             continue
     return text
-
-
-def _largest(ratio: float | None, k: int | None) -> Selector:
-    return TopK(ratio=0.01) if ratio is None and k is None else TopK(ratio=ratio, k=k)

@@ -62,6 +62,10 @@ def slice(frame: Any, start: int, stop: int, *, backend: str = "cpu") -> Frame:
         n_stored=int(directory["nnz"].sum(dtype=np.int64)),
     )
     nameless = Tensor(kernels.xxh64(read_only(np.empty(0, np.uint8)), 0), 0, (stop - start,))
-    work = wire.draft(header, [nameless], parsed.tables, directory)
+    tables = parsed.tables
+    if tables.seeds.size:
+        moved = tables.seeds + np.array([0, first], np.uint64)
+        tables = tables._replace(seeds=moved)
+    work = wire.draft(header, [nameless], tables, directory)
     work.payload[:] = parsed.payload[begin : begin + work.payload.size]
     return finish(work, kernels)

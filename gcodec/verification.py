@@ -17,8 +17,9 @@ class Verification:
     """A sound frame beside the gradient it was made from; norms are None without one.
 
     kept, elements : how many elements the frame holds, and of how many
-    bound : what the frame claims: |decoded - x| <= bound * |x| + half the smallest number of the
-        element type, for the elements it holds that are not zero
+    bound : what the frame claims of the elements it holds that are not zero: |decoded - x| <= bound
+        * |x| + half the smallest number of the element type, or |decoded - x| <= bound, or equality
+        (by its `bound_kind`)
     bound_met : whether that is so
     kept_error : relative L2 error over these elements
     error : relative L2 error over all elements; what was dropped counts
@@ -72,10 +73,15 @@ def verify(frame: Any, against: Any = None, *, backend: str = "cpu") -> Verifica
     held = values != 0
     wanted = exact[content.positions()[held]]
     difference = values[held] - wanted
-    tiny = 2.0 ** (content.parsed.element.lowest - 1)
-    allowed = bound * np.abs(wanted) + (tiny if header.bound_kind != BoundKind.EXACT else 0)
+    allowed = np.zeros(1)
+    if header.bound_kind == BoundKind.RELATIVE:
+        tiny = 2.0 ** (content.parsed.element.lowest - 1)
+        with np.errstate(over="ignore"):
+            allowed = bound * np.abs(wanted) + tiny
+    elif header.bound_kind != BoundKind.EXACT:
+        allowed = np.full(1, bound)
     met = bool((np.abs(difference) <= allowed).all())
-    unit = float(np.abs(exact).max(initial=0)) or 1.0
+    unit = float(np.abs(exact).max(initial=0.0)) or 1.0  # squares of large numbers overflow
     exact, wanted, difference = exact / unit, wanted / unit, difference / unit
     dropped = max(float(exact @ exact - wanted @ wanted), 0.0)
     lost = float(difference @ difference)

@@ -166,7 +166,7 @@ def read_header(data: bytes) -> Header:
 
 # Section 4: section table
 
-TENSORS, DIMS, CODEBOOK, CHUNKDIR, PAYLOAD, KEYCODES, VALUECODE = 1, 2, 3, 5, 6, 7, 8
+TENSORS, DIMS, CODEBOOK, CHUNKDIR, PAYLOAD, KEYCODES, VALUECODE, SEEDS = 1, 2, 3, 5, 6, 7, 8, 12
 Section = namedtuple("Section", "count data")
 Sections = dict[int, Section]
 
@@ -191,12 +191,13 @@ def read_sections(data: bytes, h: Header) -> Sections:
     require(placed, 38, f"PAYLOAD is {start} to {end} of {h.frame_len}")
     require(not any(data[end : h.frame_len]), 39, "bytes after PAYLOAD are not zero")
     entry_bits = {TENSORS: 128, DIMS: 64, CODEBOOK: ELEMENTS[h.elem_dtype][0], CHUNKDIR: 256}
-    entry_bits |= {PAYLOAD: 128, KEYCODES: 128, VALUECODE: 4}
+    entry_bits |= {PAYLOAD: 128, KEYCODES: 128, VALUECODE: 4, SEEDS: 128}
     for kind, section in sections.items():
         if kind < 0x8000:
             require(kind in entry_bits, 40, f"section type {kind}")
             length = -(-section.count * entry_bits[kind] // 8)
-            require(len(section.data) == length, 41, f"count of type {kind} is {section.count}")
+            sound = len(section.data) == length and (kind != SEEDS or section.count <= 1)
+            require(sound, 41, f"count of type {kind} is {section.count}")
     require(TENSORS in sections and CHUNKDIR in sections, 42, "no TENSORS or no CHUNKDIR")
     return dict.fromkeys(entry_bits, Section(0, b"")) | sections
 
@@ -231,7 +232,8 @@ def read_tensors(h: Header, sections: Sections) -> list[Tensor]:
 # Section 6: codebook and codes
 
 Code = dict[str, int]  # bits, the first one first, to symbol
-Codes = namedtuple("Codes", "width levels key_codes value_code")  # B, patterns; value_code or None
+# B; patterns; codes, of which value_code may be None; seed and number of chunk 0, or nothing
+Codes = namedtuple("Codes", "width levels key_codes value_code seeds")
 
 
 def half_bytes(data: bytes) -> list[int]:
@@ -277,14 +279,15 @@ def read_codes(h: Header, sections: Sections) -> Codes:
     require(count in (0, len(levels)), 57, f"{count} lengths for {len(levels)} levels")
     require(not any(value_lengths[count:]), 58, "spare half byte of VALUECODE")
     value_code = prefix_code(value_lengths[:count], 59, "the value code") if count else None
-    return Codes(width, levels, key_codes, value_code)
+    seeds = [word for (word,) in struct.iter_unpack("<Q", sections[SEEDS].data)]
+    return Codes(width, levels, key_codes, value_code, seeds)
 
 
 # Section 7: chunk directory
 
-ALL, BITMAP, COO, RICE, DELTA, BLOCKS, COLUMNS = 1, 2, 3, 4, 5, 7, 8
+ALL, BITMAP, COO, RICE, DELTA, BLOCKS, COLUMNS, SEEDED = 1, 2, 3, 4, 5, 7, 8, 9
 RAW, FIXED, VALUE_RICE, SIGN, HUFFMAN, SIGNED = 1, 2, 3, 4, 5, 16
-KEY_CODECS = (ALL, BITMAP, COO, RICE, DELTA, BLOCKS, COLUMNS)
+KEY_CODECS = (ALL, BITMAP, COO, RICE, DELTA, BLOCKS, COLUMNS, SEEDED)
 VALUE_CODECS = (RAW, FIXED, VALUE_RICE, SIGN, HUFFMAN, 18, 19, 21)
 
 Chunk = namedtuple(
@@ -307,9 +310,12 @@ def rules(c: Chunk, positions: int, h: Header, codes: Codes) -> Iterator[tuple[i
     yield 68, key != COO or c.key_param <= 32
     yield 69, key != COO or empty or c.key_param > 0
     yield 70, key != DELTA or empty or c.key_param < n_codes
-    yield 71, key != COLUMNS or empty or n_codes >= 2
+    yield (
+        71,
+        empty or ((key != COLUMNS or n_codes >= 2) and (key != SEEDED or len(codes.seeds) > 0)),
+    )
     yield 72, key != COLUMNS or empty or c.key_param > 0
-    yield 73, key not in (ALL, BITMAP, BLOCKS) or c.key_param == 0
+    yield 73, key not in (ALL, BITMAP, BLOCKS, SEEDED) or c.key_param == 0
     yield 74, key != COLUMNS or (nnz > 0) <= c.columns <= nnz
     yield 75, key == COLUMNS or c.columns == 0
     yield 76, key != ALL or empty or nnz == positions
@@ -434,8 +440,10 @@ def symbols(plane: str, codes: Sequence[Code], index: str, step: int) -> list[in
     return found
 
 
-def read_chunk(c: Chunk, data: bytes, positions: int, codes: Codes) -> tuple[list[int], list[int]]:
-    """Steps 91 to 107: the keys of a chunk with nnz above 0, and its values as patterns."""
+def read_chunk(
+    i: int, c: Chunk, data: bytes, positions: int, codes: Codes
+) -> tuple[list[int], list[int]]:
+    """Steps 91 to 107: the keys of chunk i with nnz above 0, and its values as patterns."""
     index, high = cut(data, plane_bits(c, codes.width, 0))[:2]
     classes: list[int] = []
     if c.key_codec == DELTA:
@@ -452,10 +460,33 @@ def read_chunk(c: Chunk, data: bytes, positions: int, codes: Codes) -> tuple[lis
     for length in classes:
         gaps.append(number(low[bit : bit + length - 1] + "1"))
         bit += length - 1
-    keys = read_keys(c, positions, index, high, low, gaps)
+    if c.key_codec == SEEDED:
+        keys = draw_keys(i, c.nnz, positions, *codes.seeds)
+    else:
+        keys = read_keys(c, positions, index, high, low, gaps)
     require(all(a < b for a, b in pairwise(keys)), 92, "keys do not ascend")
     require(keys[-1] < positions, 93, f"key {keys[-1]} of {positions} positions")
     return keys, read_values(c, codes, *values)
+
+
+def draw(seed: int, counter: int) -> int:
+    """A number of 64 bits.
+
+    >>> f"{draw(0, 1):x} {draw(7, 2**24):x}"
+    'e220a8397b1dcdaf d5f7dce6d7477c1b'
+    """
+    x = seed + counter * 0x9E3779B97F4A7C15 & U64
+    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 & U64
+    x = (x ^ x >> 27) * 0x94D049BB133111EB & U64
+    return x ^ x >> 31
+
+
+def draw_keys(i: int, nnz: int, positions: int, seed: int, first: int) -> list[int]:
+    """Keys of SEEDED: one of each of nnz equal parts of chunk i."""
+    ends = [j * positions // nnz for j in range(nnz + 1)]
+    counters = range((first + i) * 2**24, (first + i) * 2**24 + nnz)
+    parts = zip(counters, pairwise(ends), strict=True)
+    return [b + draw(seed, counter) % (e - b) for counter, (b, e) in parts]
 
 
 def sums(gaps: list[int]) -> list[int]:
@@ -565,7 +596,7 @@ def decode(data: bytes, max_elements: int = 2**48, n_elements: int | None = None
     values: list[int] = []
     for i, (c, body) in enumerate(zip(chunks, bodies, strict=True)):
         if c.nnz:
-            chunk_keys, chunk_values = read_chunk(c, body, positions_of(h, i), codes)
+            chunk_keys, chunk_values = read_chunk(i, c, body, positions_of(h, i), codes)
             keys += [(i << h.chunk_log2) + key for key in chunk_keys]
             values += chunk_values
     return Decoded(h, tensors, keys, values)

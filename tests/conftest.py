@@ -44,7 +44,7 @@ def encode_in_chunks(monkeypatch):
 
     def encode(codec, dense, chunk_log2, **origin):
         with monkeypatch.context() as patch:
-            patch.setattr("gcodec.encoder.choose_chunk_log2", lambda n, density: chunk_log2)
+            patch.setattr("gcodec.gathering.choose_chunk_log2", lambda n, density: chunk_log2)
             return codec.encode(dense, **origin)
 
     return encode

@@ -19,7 +19,12 @@ ONE = np.float32(1).view(np.uint32)
 
 # Sound frames
 
-NO_TABLES = wire.Tables(np.zeros(0, np.uint32), np.zeros((0, 32), np.uint8), np.zeros(0, np.uint8))
+NO_TABLES = wire.Tables(
+    np.zeros(0, np.uint32),
+    np.zeros((0, 32), np.uint8),
+    np.zeros(0, np.uint8),
+    np.zeros(0, np.uint64),
+)
 
 
 def sealed(header, tensors, tables, directory):
@@ -214,7 +219,7 @@ OTHER_FAULTS = [
     (38, "frame", [("header", "payload_offset", 384)]),
     (40, "frame", [("section 2", "type", 4), ("section 3", "type", 0x7FFF)]),
     (40, "columns", [("section 5", "type", 9)]),
-    (40, "columns", [("section 5", "type", 12)]),
+    (40, "columns", [("section 5", "type", 11)]),
     (40, "columns", [("section 5", "type", 13)]),
     (41, "columns", [("section 5", "count", 17)]),
     (43, "deep", [*DEEP, ("header", "n_tensors", 3)]),

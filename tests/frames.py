@@ -7,18 +7,18 @@ from anatomy import own_type
 from strategies import BACKENDS, make_gradient
 
 import gcodec
-from gcodec import encoder
+from gcodec import gathering
 
 N = 300
 
 
 def _encode(codec, dense, chunk_log2, dtype=np.float32, **options):
-    choose = encoder.choose_chunk_log2
-    encoder.choose_chunk_log2 = lambda n, density: chunk_log2
+    choose = gathering.choose_chunk_log2
+    gathering.choose_chunk_log2 = lambda n, density: chunk_log2
     try:
         return bytes(codec.encode(np.asarray(dense, dtype), **options))
     finally:
-        encoder.choose_chunk_log2 = choose
+        gathering.choose_chunk_log2 = choose
 
 
 def _frames():
@@ -70,6 +70,7 @@ def _frames():
         "bfloat16": _encode(gcodec.Codec(gcodec.Dense()), upper_half, 6, np.uint16),
         "float64": _encode(gcodec.Codec(gcodec.Threshold(1.0)), small * 1.1, 6, np.float64),
         "doubles": _encode(gcodec.Codec(everything, octaves, "coo"), small, 6, np.float64),
+        "drawn": _encode(gcodec.Codec(gcodec.RandomK(0.3), octaves), small, 6),
         "one": _encode(gcodec.Codec(top, octaves, "rice"), np.ones(()), 6),
         "empty": _encode(gcodec.Codec(top), np.empty(0), 6),
     }  # fmt: skip

@@ -72,7 +72,7 @@ def test_negative_zeros_in_a_loaded_residual(codec, seed):
     residual = make_gradient(seed, 300, 0.5, negative_zeros=True)
     grad = make_gradient(seed + 1, 300, 0.5, negative_zeros=True)
     memory = gcodec.ErrorFeedback(codec)
-    memory.load_state_dict({"w": residual})
+    memory.load_state_dict({"w": {"residual": residual}})
     _, after = check_step(codec, memory, "w", grad, residual, 0)
     memory.commit("w")
     assert same_bits(memory.residual("w"), after)
@@ -142,7 +142,7 @@ def _with_large_residual(backend):
     memory = gcodec.ErrorFeedback(codec)
     state = make_gradient(9, 130)
     state[65] = FLOAT_MAX
-    memory.load_state_dict({"w": state})
+    memory.load_state_dict({"w": {"residual": state}})
     return memory, state
 
 
@@ -262,20 +262,20 @@ class TestState:
     def test_is_a_copy_both_ways(self):
         memory = self.trained()
         state = memory.state_dict()
-        before = state["a"].copy()
+        before = state["a"]["residual"].copy()
         memory.encode("a", np.ones((6, 10), np.float32))
         memory.commit("a")
         memory.encode("a", np.ones((6, 10), np.float32))
-        assert same_bits(state["a"], before)
+        assert same_bits(state["a"]["residual"], before)
         memory.load_state_dict(state)
-        state["a"][:] = 7
+        state["a"]["residual"][:] = 7
         assert same_bits(memory.residual("a"), before)
 
     def test_holds_no_open_message(self):
         memory = self.trained()
         before = memory.state_dict()
         memory.encode("a", np.ones((6, 10), np.float32))
-        assert same_bits(memory.state_dict()["a"], before["a"])
+        assert same_bits(memory.state_dict()["a"]["residual"], before["a"]["residual"])
         memory.load_state_dict(before)
         with pytest.raises(gcodec.StateError):
             memory.commit("a")
@@ -285,8 +285,8 @@ class TestState:
         before = memory.state_dict()
         memory.encode("a", np.ones((6, 10), np.float32))
         with pytest.raises(gcodec.UnsupportedDtypeError):
-            memory.load_state_dict({"b": before["b"], "a": np.ones(3, int)})
-        assert same_bits(memory.state_dict()["a"], before["a"])
+            memory.load_state_dict({"b": before["b"], "a": {"residual": np.ones(3, int)}})
+        assert same_bits(memory.state_dict()["a"]["residual"], before["a"]["residual"])
         memory.commit("a")
 
     def test_residual_cannot_be_written(self):

@@ -32,6 +32,33 @@ VALID = {
     "reclog:threshold=0.5,per_octave=1": gcodec.Codec(
         gcodec.Threshold(0.5), gcodec.ReciprocalLog(1)
     ),
+    "adaq:k=5": gcodec.Codec(gcodec.TopK(k=5), gcodec.FewBit(1)),
+    "dense:keys=bitmap": gcodec.Codec(gcodec.Dense(), keys="bitmap"),
+    "dgc:ratio=0.2,seed=4": gcodec.Codec(gcodec.DGCSampling(0.2, seed=4)),
+    "efsignsgd": gcodec.Codec(gcodec.Dense(), gcodec.FewBit(1, per_sign=False)),
+    "signum": gcodec.Codec(gcodec.Dense(), gcodec.FewBit(1, per_sign=False)),
+    "gaussiank": gcodec.Codec(gcodec.GaussianK(0.01)),
+    "gradient-dropping": gcodec.Codec(gcodec.SampledQuantile(0.01)),
+    "gradient-dropping:bits=2": gcodec.Codec(gcodec.SampledQuantile(0.01), gcodec.FewBit(2)),
+    "inceptionn:bound=0.125": gcodec.Codec(gcodec.Threshold(0.125), gcodec.Cast("bfloat16")),
+    "mstopk:k=3,rounds=9": gcodec.Codec(gcodec.MSTopK(k=3, rounds=9)),
+    "natural:seed=1": gcodec.Codec(gcodec.Dense(), gcodec.Natural(1)),
+    "onebit": gcodec.Codec(gcodec.Dense(), gcodec.FewBit(1)),
+    "qsgd:levels=3": gcodec.Codec(gcodec.Dense(), gcodec.QSGD(3, "l2")),
+    "randomblock:k=9": gcodec.Codec(gcodec.RandomBlock(k=9)),
+    "randomk:ratio=0.5,unbiased=1": gcodec.Codec(gcodec.RandomK(0.5, unbiased=True)),
+    "redsync:ratio=0.1": gcodec.Codec(gcodec.RedSync(0.1)),
+    "reclog:stochastic=1,seed=2": gcodec.Codec(
+        gcodec.TopK(0.01), gcodec.ReciprocalLog(4, stochastic=True, seed=2)
+    ),
+    "sidco": gcodec.Codec(gcodec.SIDCo(0.01)),
+    "sidco:law=exponential,stages=0,verified=0": gcodec.Codec(
+        gcodec.SIDCo(0.01, law="exponential", stages=0, verified=False)
+    ),
+    "sparseloco:k=2,block=64": gcodec.Codec(gcodec.BlockTopK(2, 64), gcodec.FewBit(2)),
+    "terngrad": gcodec.Codec(gcodec.Dense(), gcodec.TernGrad(2.5)),
+    "threshold:threshold=2,relative_to=rms": gcodec.Codec(gcodec.Threshold(2, "rms")),
+    "u8bit": gcodec.Codec(gcodec.Dense(), gcodec.Uniform(8)),
 }
 
 
@@ -73,7 +100,7 @@ def test_every_recipe_is_tested_and_documented():
         ("topk:keys=zip", "auto"),
         ("topk:per_tensor=2", "per_tensor"),
         ("topk:per_tensor=yes", "per_tensor"),
-        ("threshold:threshold=1,per_tensor=1", "threshold="),
+        ("threshold:threshold=1,relative_to=mean", "relative_to"),
         ("dense:ratio=0.1", "keys="),
         ("threshold", "threshold"),
         ("threshold:threshold=-1", "threshold"),

@@ -82,7 +82,8 @@ class TestFeedback:
         memory.encode("w", make(kind, 0, 60).reshape(6, 10))
         memory.commit("w")
         state = memory.state_dict()
-        assert (state["w"].dtype, state["w"].shape) == (kind.wide, (6, 10))
+        residual = state["w"]["residual"]
+        assert (residual.dtype, residual.shape) == (kind.wide, (6, 10))
         twin.load_state_dict(state)
         frames = [m.encode("w", make(kind, 1, 60).reshape(6, 10)) for m in (memory, twin)]
         assert bytes(frames[0]) == bytes(frames[1])
@@ -90,7 +91,7 @@ class TestFeedback:
     @ALL_KINDS
     def test_a_residual_of_16_bits_is_widened(self, kind):
         memory, state = gcodec.ErrorFeedback(gcodec.Codec()), make(kind, 0, 50)
-        memory.load_state_dict({"w": state})
+        memory.load_state_dict({"w": {"residual": state}})
         assert same_bits(memory.residual("w"), kind.widened(state))
 
     @ALL_KINDS
@@ -117,7 +118,7 @@ class TestFeedback:
         memory = gcodec.ErrorFeedback(gcodec.Codec(backend=backend))
         full = np.zeros(50, kind.wide)
         full[7] = np.finfo(kind.wide).max
-        memory.load_state_dict({"w": full})
+        memory.load_state_dict({"w": {"residual": full}})
         bad = kind.of([kind.one] * 50)
         bad[9] = kind.of([kind.infinity])[0]
         with pytest.raises(gcodec.NonFiniteError, match=r"sum .*index 9\b"):

@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import arrays, decoder
-from ..codec import Codec
-from ..encoder import Layout
 from ..errors import Mismatch
 from ..feedback import ErrorFeedback
 from ..format.elements import FLOAT32
 from ..format.frame import Frame
 from ..kernels import load
+from ..policy import Policy
+from ..request import Layout
 from .communicator import Communicator
 from .descriptor import DESCRIPTOR, MAGIC, READY, VERSION, check_agreement, failure_status
 
@@ -29,7 +29,7 @@ class Allreduce:
     Parameters
     ----------
     communicator : Communicator
-    codec : Codec
+    codec : Codec, WarmUp or Exclude
         The same on every rank.
     feedback : ErrorFeedback, optional
         Of the same codec; its residual is committed when the exchange succeeded, else rolled back.
@@ -51,7 +51,7 @@ class Allreduce:
     def __init__(
         self,
         communicator: Communicator,
-        codec: Codec,
+        codec: Policy,
         *,
         feedback: ErrorFeedback | None = None,
         op: Literal["mean", "sum"] = "mean",
@@ -64,7 +64,7 @@ class Allreduce:
         self.bytes_sent = 0
         self.codec_seconds = 0.0
         self._communicator = communicator
-        self._kernels = load(codec.backend)
+        self._kernels = load(codec.at("", 0, 0).backend)
         self._sequence = 0
 
     def __call__(
@@ -111,8 +111,11 @@ class Allreduce:
             element = arrays.gradient(grad).widened().element
             result = np.empty(shape, arrays.NUMBERS[element.type]) if out is None else out
             flat = arrays.output(result, element, int(np.prod(shape)), [shape], exact=False)
-            encode = self.codec.encode if self.feedback is None else self._encode_with_feedback
-            frame = encode(grad, name=name, step=step, tensors=tensors)
+            if self.feedback is not None:
+                frame = self.feedback.encode(name, grad, step=step, tensors=tensors)
+            else:
+                codec = self.codec.at(name, flat.size, step)
+                frame = codec.encode(grad, name=name, step=step, tensors=tensors)
         except (
             Exception
         ) as error:  # whatever it is, the others must hear of it, or they wait for ever
@@ -139,12 +142,6 @@ class Allreduce:
             self.feedback.commit(name)
         self.codec_seconds += perf_counter() - started
         return result
-
-    def _encode_with_feedback(
-        self, grad: Any, *, name: str, step: int, tensors: Layout | None
-    ) -> Frame:
-        assert self.feedback is not None
-        return self.feedback.encode(name, grad, step=step, tensors=tensors)
 
     def _exchange(
         self, name: str, layout: Any, step: int, frame: Frame, failure: Exception | None

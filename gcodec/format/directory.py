@@ -1,6 +1,6 @@
 """The chunk directory, and where the planes of a chunk lie (spec sections 7 and 8)."""
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -147,15 +147,22 @@ def planes(directory: NDArray[np.void], element: Element) -> NDArray[np.int64]:
     return table
 
 
+class Sizes(NamedTuple):
+    """How many entries the sections have that chunks refer to."""
+
+    levels: int
+    key_codes: int
+    value_code: int
+    seeds: int
+
+
 def check_directory(
     directory: NDArray[np.void],
     lengths: NDArray[np.int64],
     header: Header,
     element: Element,
     payload: int,
-    n_levels: int,
-    n_key_codes: int,
-    value_code: bool,
+    sizes: Sizes,
 ) -> None:
     """Every rule of the spec that an entry can be held to without reading the payload."""
     for field, known in (("key_codec", _KEY_CODECS), ("val_codec", _VALUE_CODECS)):
@@ -164,8 +171,8 @@ def check_directory(
         _refuse(known[codec] == 0, f"{field} is not known to this reader", UnsupportedFeature)
     nnz = directory["nnz"].astype(np.int64)
     _refuse(nnz > lengths, "nnz past the chunk's positions")
-    _check_keys(directory, lengths, nnz, n_key_codes, header.frame_kind == ids.FrameKind.DENSE)
-    _check_values(directory, nnz, n_levels, value_code)
+    _check_keys(directory, lengths, nnz, sizes, header.frame_kind == ids.FrameKind.DENSE)
+    _check_values(directory, nnz, sizes)
     fields = ("key_hi_bits", "val_hi_bits", "key_param", "val_param", "level_base", "columns")
     set_fields = np.any([directory[field] != 0 for field in fields], axis=0)
     _refuse((nnz == 0) & set_fields, "an empty chunk has a parameter")
@@ -190,7 +197,7 @@ def _check_keys(
     directory: NDArray[np.void],
     lengths: NDArray[np.int64],
     nnz: NDArray[np.int64],
-    n_codes: int,
+    sizes: Sizes,
     dense: bool,
 ) -> None:
     codec = directory["key_codec"]
@@ -202,8 +209,10 @@ def _check_keys(
     _refuse(rice & (param > ids.MAX_KEY_RICE), "Rice parameter of the keys > 24", LimitExceeded)
     _refuse(coo & (param > ids.MAX_KEY_WIDTH), "key width > 32", LimitExceeded)
     _refuse(coo & (param == 0) & (nnz > 0), "key width 0")
-    _refuse(delta & (param >= n_codes) & (nnz > 0), "no such key code")
-    _refuse(by_column & (n_codes < 2) & (nnz > 0), "active columns without two key codes")
+    _refuse(delta & (param >= sizes.key_codes) & (nnz > 0), "no such key code")
+    _refuse(by_column & (sizes.key_codes < 2) & (nnz > 0), "active columns without two key codes")
+    seeded = codec == ids.KeyCodec.SEEDED
+    _refuse(seeded & (sizes.seeds == 0) & (nnz > 0), "drawn keys without SEEDS")
     _refuse(by_column & (param == 0) & (nnz > 0), "active columns without a piece")
     _refuse(~(rice | coo | delta | by_column) & (param != 0), "this key codec takes no parameter")
     _refuse(by_column & ((columns > nnz) | ((columns == 0) & (nnz > 0))), "columns not in 1..nnz")
@@ -224,9 +233,7 @@ def _check_keys(
     _refuse((high < low) | (high > most), "key_hi_bits out of range")
 
 
-def _check_values(
-    directory: NDArray[np.void], nnz: NDArray[np.int64], n_levels: int, value_code: bool
-) -> None:
+def _check_values(directory: NDArray[np.void], nnz: NDArray[np.int64], sizes: Sizes) -> None:
     codec = directory["val_codec"]
     high, param, base = (
         directory[name].astype(np.int64) for name in ("val_hi_bits", "val_param", "level_base")
@@ -240,11 +247,11 @@ def _check_values(
     bare = codec == ids.ValueCodec.SIGNED_FIXED
     _refuse(bare & (param == 0) & (nnz > 0), "values that take no bits")
     _refuse(~(rice | fixed | sign) & (base != 0), "this value codec takes no level_base")
-    levels = np.maximum(n_levels - base, 0)
+    levels = np.maximum(sizes.levels - base, 0)
     _refuse(
         (codec != ids.ValueCodec.RAW) & (nnz > 0) & (levels == 0), "level_base past the codebook"
     )
-    _refuse(huffman & (not value_code), "a Huffman index without VALUECODE")
+    _refuse(huffman & (sizes.value_code == 0), "a Huffman index without VALUECODE")
     shift = np.minimum(param, ids.MAX_VALUE_RICE)
     low, most = np.select(
         [rice, huffman],

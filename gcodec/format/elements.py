@@ -1,6 +1,6 @@
 """Floating-point types of elements, as layouts of bit patterns (spec 11.4)."""
 
-from math import frexp, ldexp
+from math import frexp, inf, isfinite, ldexp
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -42,10 +42,20 @@ class Element(NamedTuple):
         """Exponent of the smallest number above zero."""
         return 1 - self.bias - self.precision
 
+    def number(self, magnitude: int) -> float:
+        """The number that a magnitude pattern stands for."""
+        if magnitude >= self.infinity:
+            return inf
+        field, significand = magnitude >> self.precision, magnitude % (1 << self.precision)
+        unit = self.lowest + max(field - 1, 0)
+        return ldexp(significand + (min(field, 1) << self.precision), unit)
+
     def nearest(self, number: float, exponent: int = 0) -> int:
         """The pattern nearest to number * 2**exponent >= 0, ties to even; infinity past the end."""
         if not number:
             return 0
+        if not isfinite(number):
+            return self.infinity
         octave = frexp(number)[1] - 1 + exponent
         unit = max(octave - self.precision, self.lowest)
         units = round(ldexp(number, exponent - unit))

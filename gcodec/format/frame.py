@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ..errors import Corrupt, Malformed
 from . import ids
 from .codes import pack_lengths, read_key_codes, read_value_code
-from .directory import CHUNK, check_directory, chunk_lengths, place_chunks
+from .directory import CHUNK, Sizes, check_directory, chunk_lengths, place_chunks
 from .elements import Element, Patterns
 from .header import HEADER_SIZE, LOW_32, Hash, Header, read_header, read_prefix
 from .sections import (
@@ -22,6 +22,7 @@ from .sections import (
     place,
     read_codebook,
     read_sections,
+    read_seeds,
     read_tensors,
 )
 
@@ -63,11 +64,13 @@ class Frame(np.ndarray[Any, Any]):
 
 
 class Tables(NamedTuple):
-    """What chunks refer to: the codebook, and code lengths of gap classes and of level indices."""
+    """What chunks refer to: the codebook, code lengths of gap classes and of level indices, and the
+    seed and first chunk number of keys that are drawn."""
 
     levels: Patterns
     key_codes: NDArray[np.uint8]
     value_code: NDArray[np.uint8]
+    seeds: NDArray[np.uint64]
 
 
 class Draft(NamedTuple):
@@ -109,6 +112,7 @@ def draft(
         (ids.Section.CHUNKDIR, directory.size, directory),
         (ids.Section.KEYCODES, len(tables.key_codes), pack_lengths(tables.key_codes)),
         (ids.Section.VALUECODE, tables.value_code.size, pack_lengths(tables.value_code)),
+        (ids.Section.SEEDS, tables.seeds.size // 2, tables.seeds),
     ]
     parts = [part for part in parts if part[1] or part[0] == ids.Section.CHUNKDIR]
     lengths = [(kind, count, part.nbytes) for kind, count, part in parts]
@@ -178,7 +182,10 @@ def parse(buffer: NDArray[np.uint8], xxh64: Hash) -> Parsed:
         raise Malformed("layout_key at byte 104 is not the hash of the tensor table")
     levels = read_codebook(private, spans, element)
     tables = Tables(
-        levels, read_key_codes(private, spans), read_value_code(private, spans, levels.size)
+        levels,
+        read_key_codes(private, spans),
+        read_value_code(private, spans, levels.size),
+        read_seeds(private, spans),
     )
     directory = private[slices[ids.Section.CHUNKDIR]].view(CHUNK)
     if directory.size != header.n_chunks:
@@ -190,9 +197,7 @@ def parse(buffer: NDArray[np.uint8], xxh64: Hash) -> Parsed:
         header,
         element,
         payload.length,
-        levels.size,
-        len(tables.key_codes),
-        tables.value_code.size > 0,
+        Sizes(levels.size, len(tables.key_codes), tables.value_code.size, tables.seeds.size),
     )
     return Parsed(
         header,

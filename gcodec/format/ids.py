@@ -77,7 +77,7 @@ class Section(IntEnum):
 
 
 RESERVED_SECTIONS: Final = (
-    Section.SKETCH, Section.BASE, Section.CONTEXT, Section.SCALES, Section.SEEDS
+    Section.SKETCH, Section.BASE, Section.CONTEXT, Section.SCALES
 )  # fmt: skip
 FIRST_ANCILLARY_SECTION: Final = 0x8000
 
@@ -90,6 +90,7 @@ class KeyCodec(IntEnum):
     DELTA = 5
     BLOCKS = 7
     COLUMNS = 8
+    SEEDED = 9
 
 
 class ValueCodec(IntEnum):

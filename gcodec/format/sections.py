@@ -25,6 +25,7 @@ _ENTRY_BYTES: Final = {
     ids.Section.CHUNKDIR: 32,
     ids.Section.PAYLOAD: 16,
     ids.Section.KEYCODES: 16,
+    ids.Section.SEEDS: 16,
 }
 
 
@@ -123,6 +124,8 @@ def check_types(spans: dict[int, Span], element: Element) -> None:
         size = -(-entries // 2) if half_bytes else entries * sizes[ids.Section(kind)]
         if span.length != size:
             raise Malformed(f"{name}: {entries} entries take {size} bytes, not {span.length}")
+        if kind == ids.Section.SEEDS and entries > 1:
+            raise Malformed(f"SEEDS has {entries} entries, not one")
     for needed in (ids.Section.TENSORS, ids.Section.CHUNKDIR):
         if needed not in spans:
             raise Malformed(f"section {needed.name} is missing")
@@ -181,6 +184,12 @@ def read_codebook(frame: NDArray[np.uint8], spans: dict[int, Span], element: Ele
     if (magnitudes >= element.infinity).any() or (levels[magnitudes == 0] != 0).any():
         raise Malformed("a level of the codebook is not finite, or is a negative zero")
     return levels
+
+
+def read_seeds(frame: NDArray[np.uint8], spans: dict[int, Span]) -> NDArray[np.uint64]:
+    """A seed and the number of the first chunk, or nothing."""
+    span = spans.get(ids.Section.SEEDS, Span(0, 0, 0))
+    return frame[span.offset : span.offset + span.length].view("<u8")
 
 
 def element_of(header: Header) -> Element:

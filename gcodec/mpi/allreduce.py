@@ -3,8 +3,8 @@
 from typing import Any, Literal
 
 from .. import collectives
-from ..codec import Codec
 from ..feedback import ErrorFeedback
+from ..policy import Policy
 from .communicator import MPICommunicator
 
 
@@ -27,7 +27,7 @@ class Allreduce(collectives.Allreduce):
     def __init__(
         self,
         comm: Any,
-        codec: Codec,
+        codec: Policy,
         *,
         feedback: ErrorFeedback | None = None,
         op: Literal["mean", "sum"] = "mean",

@@ -56,6 +56,7 @@ class Keys(NamedTuple):
     by_column: Columns | None
     codes: NDArray[np.uint8]
     rests: Ints
+    seeds: NDArray[np.uint64]
 
 
 class _Gaps(NamedTuple):
@@ -74,14 +75,19 @@ def choose_keys(
     lengths: Ints,
     tensors: Sequence[Tensor],
     packing: str,
+    seed: int | None,
     kernels: ModuleType,
 ) -> Keys:
     """Set the key fields of every chunk: the smallest packing, the lowest id on ties.
 
-    Codecs with codes are left out if they do not save the section of their codes.
+    Codecs with codes are left out if they do not save the section of their codes. `seed` is what
+    the keys follow from, if they were drawn.
     """
     counts = directory["nnz"].astype(np.int64)
     allowed = KEY_PACKINGS[packing]
+    if KeyCodec.SEEDED in allowed and seed is not None:
+        return _seeded(directory, lengths, seed)
+    allowed = tuple(codec for codec in allowed if codec is not KeyCodec.SEEDED)
     found = _measure_gaps(keys, counts, lengths, tensors, allowed, kernels)
     trials, rests, words = _try_all(directory, lengths, found, allowed, kernels)
     entries, below, codes, bits = _settle(directory, trials, rests, words, found, kernels)
@@ -91,7 +97,20 @@ def choose_keys(
         if other[3] <= bits:
             entries, below, codes, bits = other
     directory[:] = entries
-    return Keys(found.plain, found.gaps, found.by_column, codes, below)
+    return Keys(found.plain, found.gaps, found.by_column, codes, below, np.empty(0, np.uint64))
+
+
+def _seeded(directory: NDArray[np.void], lengths: Ints, seed: int) -> Keys:
+    """Keys that need no bits."""
+    counts = directory["nnz"].astype(np.int64)
+    directory["key_codec"] = np.where(counts == lengths, KeyCodec.ALL, KeyCodec.SEEDED)
+    directory["key_codec"][counts == 0] = KeyCodec.RICE
+    nothing = np.empty(0, np.uint32)
+    codes, rests = np.zeros((0, CLASSES), np.uint8), np.zeros_like(counts)
+    seeds = np.array([seed, 0], np.uint64)
+    if not (directory["key_codec"] == KeyCodec.SEEDED).any():
+        seeds = seeds[:0]
+    return Keys(job_table(0, starts_of(counts), counts), nothing, None, codes, rests, seeds)
 
 
 def better_whole(

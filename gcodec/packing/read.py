@@ -27,6 +27,7 @@ from ..format.ids import HAS_SIGNS, KeyCodec, ValueCodec
 from ..kernels.jobs import COUNT, FIRST, INDEX, SPLIT, WIDTH, job_table
 from .columns import read_heads
 from .layout import Ints, blocks_of, starts_of
+from .seeded import drawn_keys
 
 CODE_SPACE = 1 << 12
 PAST_END = "a key lies past its end"
@@ -110,6 +111,16 @@ def _read_fields(payload: _Payload, keys: NDArray[np.uint32]) -> None:
     for chunk in payload.chunks("key_codec", KeyCodec.ALL):
         first, count = payload.first[chunk], payload.counts[chunk]
         keys[first : first + count] = np.arange(count)
+    for chunk in payload.chunks("key_codec", KeyCodec.SEEDED):
+        first, count = payload.first[chunk], payload.counts[chunk]
+        seed, base = payload.parsed.tables.seeds.tolist()
+        drawn, _ = drawn_keys(
+            seed,
+            base + payload.first_chunk + int(chunk),
+            payload.counts[chunk : chunk + 1],
+            lengths[chunk : chunk + 1],
+        )
+        keys[first : first + count] = drawn
     at = payload.chunks("key_codec", KeyCodec.BITMAP)
     if at.size:
         fault = kernels.read_bitmap(payload.jobs(at, KEY_HIGH), words, keys)

@@ -1,14 +1,16 @@
 """Values as they are: the element type on the wire, a residual of zero where one was sent."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
-from ..format.elements import Element
-from .contract import Grid
+from .contract import Grid, Kept
 
 
 @dataclass(frozen=True)
 class Raw:
     """Send kept values in the element type of the gradient."""
 
-    def grid(self, element: Element, low: int, high: int) -> Grid | None:
+    seed: ClassVar[int] = 0
+
+    def grid(self, kept: Kept) -> Grid | None:
         return None

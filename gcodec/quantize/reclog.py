@@ -19,7 +19,9 @@ from math import inf, isqrt, nextafter, sqrt
 import numpy as np
 
 from ..format.elements import Element
-from .contract import Grid
+from ..format.ids import BoundKind
+from .contract import Grid, Kept
+from .uniform import check_seed
 
 STEPS = (1, 2, 4, 8, 16)
 
@@ -32,28 +34,46 @@ class ReciprocalLog:
     ----------
     per_octave : int
         K, one of 1, 2, 4, 8, 16: relative error at most 33.4, 17.2, 8.65, 4.34, 2.17 %.
+    stochastic : bool
+        Whether to round to either neighbour, so that it is right on average; errors up to 2.5 times
+        as large.
+    seed : int
+        Of stochastic rounding, together with the tensor's name and the step.
 
     Notes
     -----
-    The decoded level v of x satisfies x/2 <= v <= 2x, so x - v is exact (Sterbenz).
+    Rounded to nearest, the decoded level v of x satisfies x/2 <= v <= 2x, so x - v is exact
+    (Sterbenz).
     """
 
     per_octave: int = 4
+    stochastic: bool = False
+    seed: int = 0
 
     def __post_init__(self) -> None:
         if self.per_octave not in STEPS or not isinstance(self.per_octave, int | np.integer):
             raise ValueError(f"per_octave is one of {STEPS}, not {self.per_octave!r}")
         object.__setattr__(self, "per_octave", int(self.per_octave))
+        object.__setattr__(self, "stochastic", bool(self.stochastic))
+        object.__setattr__(self, "seed", check_seed(self.seed))
 
-    def grid(self, element: Element, low: int, high: int) -> Grid:
-        whole = _whole_grid(element, self.per_octave)
-        ends = np.array([max(low, 1), high], element.pattern)
-        first, last = np.searchsorted(whole.boundaries, ends, side="right")
+    def grid(self, kept: Kept) -> Grid:
+        element, whole = kept.element, _whole_grid(kept.element, self.per_octave)
+        assert whole.boundaries is not None
+        ends = np.array([max(kept.low, 1), kept.high], element.pattern)
+        first, last = np.searchsorted(whole.boundaries, ends, side="right").tolist()
+        if self.stochastic:
+            levels = whole.levels[max(first - 1, 0) : last + 2]
+            if kept.low == 0 or first == 0:
+                levels = np.append(element.pattern.type(0), levels)
+            largest = np.array([max(kept.high, int(levels[-1]))], element.pattern)
+            levels = np.unique(np.append(levels, largest))
+            return Grid(levels, None, BoundKind.RELATIVE, 2.0 ** (1 / self.per_octave) - 1 + 2**-6)
         boundaries, levels = whole.boundaries[first:last], whole.levels[first : last + 1]
-        if low == 0:
+        if kept.low == 0:
             boundaries = np.append(element.pattern.type(1), boundaries)
             levels = np.append(element.pattern.type(0), levels)
-        return Grid(boundaries, levels, whole.bound)
+        return Grid(levels, boundaries, BoundKind.RELATIVE, whole.bound)
 
 
 @lru_cache
@@ -66,8 +86,9 @@ def _whole_grid(element: Element, steps: int) -> Grid:
     levels = [element.nearest(point, octave) for octave in octaves for point in points]
     levels.append(element.nearest(points[0], element.bias + 1))
     return Grid(
-        np.array(boundaries, element.pattern),
         np.minimum(np.array(levels, element.pattern), element.pattern.type(element.infinity - 1)),
+        np.array(boundaries, element.pattern),
+        BoundKind.RELATIVE,
         _bound(element, thresholds, points),
     )
 

@@ -1,6 +1,7 @@
 """Everything: no selection, for quantisation alone and as the baseline."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from .contract import Decision, Statistics
 
@@ -12,5 +13,5 @@ class Dense:
     def density(self, n: int) -> float:
         return 1.0
 
-    def decide(self, statistics: Statistics) -> Decision:
+    def decide(self, statistics: Statistics, state: Any = None) -> Decision:
         return Decision(0, statistics.n - statistics.count_above(0), statistics.n)

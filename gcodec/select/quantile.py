@@ -8,12 +8,14 @@ one.
 
 from dataclasses import dataclass
 from math import ceil
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..format.draws import GOLDEN, LOW_64, one_of_each
+from .amount import Amount, exact, whole_number
 from .contract import Decision, Statistics
-from .topk import TopK
 
 KEPT_SAMPLES = 256
 TOLERANCE = 0.2
@@ -35,41 +37,27 @@ class SampledQuantile:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        TopK(ratio=self.ratio)
-        if not isinstance(self.seed, int | np.integer):
-            raise ValueError(f"seed is an integer, not {self.seed!r}")
-        object.__setattr__(self, "seed", int(self.seed))
+        Amount(ratio=self.ratio)
+        object.__setattr__(self, "seed", whole_number("seed", self.seed))
 
     def density(self, n: int) -> float:
         return self.ratio
 
-    def decide(self, statistics: Statistics) -> Decision:
-        exact = TopK(ratio=self.ratio)
-        n, k = statistics.n, exact.wanted(statistics.n)
+    def decide(self, statistics: Statistics, state: Any = None) -> Decision:
+        n, k = statistics.n, Amount(ratio=self.ratio).wanted(statistics.n)
         samples = max(ceil(KEPT_SAMPLES / self.ratio), n // 64)
         if 2 * samples >= n:
-            return exact.decide(statistics)
+            return exact(statistics, k)
         drawn = np.sort(statistics.sample(positions(n, samples, self.seed, statistics.stream)))
         threshold = int(drawn[samples - max(1, round(self.ratio * samples))])
         count = statistics.count_above(threshold)
         if abs(count - k) > TOLERANCE * k:
-            return exact.decide(statistics)
+            return exact(statistics, k, fallback=True)
         return Decision(threshold, 0, count)
 
 
 def positions(n: int, samples: int, seed: int, stream: int) -> NDArray[np.int64]:
-    """One position from each of `samples` equal strata of [0, n), by a counter-based generator.
-
-    The generator is SplitMix64 over (seed, stream, stratum), so that the sample is the same on
-    every backend.
-    """
+    """One position from each of `samples` equal strata of [0, n)."""
     edges = np.arange(samples + 1, dtype=np.int64) * n // samples
-    start = (seed * 0x9E3779B97F4A7C15 ^ stream) & 0xFFFF_FFFF_FFFF_FFFF
-    x = np.arange(1, samples + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(
-        start
-    )
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    x ^= x >> np.uint64(31)
-    width = np.diff(edges).astype(np.uint64)
-    return edges[:-1] + (x % width).astype(np.int64)
+    start = (seed * GOLDEN ^ stream) & LOW_64
+    return one_of_each(start, np.arange(1, samples + 1), edges[:-1], edges[1:])

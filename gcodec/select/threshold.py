@@ -1,9 +1,15 @@
-"""Hard threshold: every element above an absolute magnitude (Strom, Interspeech 2015)."""
+"""Hard threshold: every element above a magnitude.
+
+Strom (Interspeech 2015); with error feedback, Sahu et al. (NeurIPS 2021).
+"""
 
 from dataclasses import dataclass
-from math import isfinite
+from math import isfinite, sqrt
+from typing import Any
 
 from .contract import Decision, Statistics
+
+UNITS = ("absolute", "max", "rms")
 
 
 @dataclass(frozen=True)
@@ -15,19 +21,33 @@ class Threshold:
     Parameters
     ----------
     threshold : float
-        Magnitude in the units of the gradient, finite and at least 0; rounded to its element type.
+        A magnitude, finite and at least 0; rounded to the element type.
+    relative_to : {"absolute", "max", "rms"}
+        Its unit: that of the gradient, the largest magnitude of the gradient (or of the tensor, if
+        each has a decision of its own), or the root of the mean square.
     """
 
     threshold: float
+    relative_to: str = "absolute"
 
     def __post_init__(self) -> None:
         if not (isfinite(self.threshold) and self.threshold >= 0):
             raise ValueError(f"threshold is a finite magnitude of at least 0, not {self.threshold}")
+        if self.relative_to not in UNITS:
+            raise ValueError(f"relative_to is one of {', '.join(UNITS)}, not {self.relative_to!r}")
 
     def density(self, n: int) -> float:
         """Not known from the parameters: 1 % sets the chunk size."""
         return 0.01
 
-    def decide(self, statistics: Statistics) -> Decision:
-        pattern = statistics.element.nearest(abs(self.threshold))
+    def decide(self, statistics: Statistics, state: Any = None) -> Decision:
+        threshold = abs(self.threshold) * self._unit(statistics)
+        pattern = statistics.element.nearest(threshold)
         return Decision(pattern, 0, statistics.count_above(pattern))
+
+    def _unit(self, statistics: Statistics) -> float:
+        if self.relative_to == "max":
+            return statistics.element.number(statistics.largest())
+        if self.relative_to == "rms" and statistics.n:
+            return sqrt(statistics.moments(0).squares / statistics.n)
+        return 1.0

@@ -5,14 +5,14 @@ The k-th magnitude comes from a radix selection on the bit patterns, in linear t
 """
 
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
-
+from .amount import Amount, exact
 from .contract import Decision, Statistics
 
 
 @dataclass(frozen=True)
-class TopK:
+class TopK(Amount):
     """Keep the `ratio` of all elements, or the `k`, that are largest in magnitude; never a zero.
 
     Parameters
@@ -30,31 +30,5 @@ class TopK:
     [0.0, -3.0, 2.0, 0.0]
     """
 
-    ratio: float | None = None
-    k: int | None = None
-
-    def __post_init__(self) -> None:
-        if (self.ratio is None) == (self.k is None):
-            raise ValueError("give exactly one of ratio and k")
-        if self.ratio is not None and not 0 < self.ratio <= 1:
-            raise ValueError(f"ratio is the fraction kept, in (0, 1], not {self.ratio}")
-        if self.k is not None:
-            if not isinstance(self.k, int | np.integer) or self.k < 1:
-                raise ValueError(f"k is the number kept, an integer of at least 1, not {self.k!r}")
-            object.__setattr__(self, "k", int(self.k))
-
-    def wanted(self, n: int) -> int:
-        """How many of `n` elements to keep, if so many are not zero."""
-        k = self.k if self.k is not None else max(1, round((self.ratio or 0) * n))
-        return min(k, n)
-
-    def density(self, n: int) -> float:
-        return self.wanted(n) / n if n else 1.0
-
-    def decide(self, statistics: Statistics) -> Decision:
-        k = self.wanted(statistics.n)
-        if k == 0:
-            return Decision(0, 0, 0)
-        threshold, above = statistics.kth(k)
-        ties = k - above if threshold else 0
-        return Decision(threshold, ties, above + ties)
+    def decide(self, statistics: Statistics, state: Any = None) -> Decision:
+        return exact(statistics, self.wanted(statistics.n))

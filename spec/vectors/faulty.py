@@ -10,6 +10,7 @@ from uncommon import (
     LEVELS_OF,
     MINUS,
     ONE,
+    SEEDS,
     TWO,
     chunk_of,
     classes,
@@ -26,6 +27,7 @@ from writer import (
     FIXED,
     HUFFMAN,
     RICE,
+    SEEDED,
     SIGN,
     SIGNED_FIXED,
     SIGNED_HUFFMAN,
@@ -35,6 +37,7 @@ from writer import (
     flip,
     make_chunk,
     put,
+    reference,
     seal,
     table_of,
 )  # fmt: skip
@@ -43,12 +46,12 @@ TENSORS, DIMS, CODEBOOK, CHUNKDIR, PAYLOAD, KEYCODES, VALUECODE = 1, 2, 3, 5, 6,
 
 
 def plain(**options):
-    """The frame that most defects are made in: two tensors, two chunks, all sections."""
+    """The frame that most defects are made in: two tensors, two chunks, all sections but SEEDS."""
     rng = random.Random(5)
     first, _ = chunk_of(rng, RICE, (FIXED, 2), 64, [1, 5, 30, 63])
     second, _ = chunk_of(rng, DELTA, (HUFFMAN, 0), 36, [0, 2, 9])
     tensors = [("a", (4, 10)), ("b", (60,))]
-    return Writer(100, 6, [first, second], LEVELS, CODES, FOUR, tensors, **options)
+    return Writer(100, 6, [first, second], LEVELS, CODES, FOUR, tensors=tensors, **options)
 
 
 def of_chunk(keys, values=None, entry=None, **options):
@@ -81,6 +84,12 @@ def entry(i, **fields):
 
 def chunk(*arguments, **options):
     return of_chunk(*arguments, **options).write()
+
+
+def drawn(nnz=4, **options):
+    """A frame of one chunk of SEEDED keys."""
+    keys = reference.draw_keys(0, nnz, 64, *SEEDS)
+    return chunk(keys, **{"key": (SEEDED, 0), "seeds": SEEDS} | options)
 
 
 def retyped(kinds):
@@ -257,7 +266,6 @@ def sections():
         "section-base": ("a section BASE", unsupported, 40, reserved(9)),
         "section-context": ("a section CONTEXT", unsupported, 40, reserved(10)),
         "section-scales": ("a section SCALES", unsupported, 40, reserved(11)),
-        "section-seeds": ("a section SEEDS", unsupported, 40, reserved(12)),
         "section-13": ("a section of type 13", unsupported, 40, reserved(13)),
         "section-7fff": ("a section of type 0x7fff", unsupported, 40,
             plain(sections={0x7FFF: (1, b"?")}).write()),
@@ -267,6 +275,13 @@ def sections():
             too_wide.write()),
         "valuecode-count": ("count of VALUECODE is 2 for 2 bytes", malformed, 41,
             section(VALUECODE, 4, "I", 2)),
+        "seeds-two": ("SEEDS has two entries", malformed, 41, drawn(seeds=[*SEEDS, 1, 2])),
+        "seeds-two-unused": ("SEEDS has two entries, no chunk has SEEDED keys", malformed, 41,
+            plain(seeds=[*SEEDS, 1, 2]).write()),
+        "seeds-length": ("SEEDS has one entry, of 8 bytes", malformed, 41,
+            drawn(sections={12: (1, struct.pack("<Q", 7))})),
+        "seeds-count": ("count of SEEDS is 0 for 16 bytes", malformed, 41,
+            drawn(sections={12: (0, struct.pack("<QQ", *SEEDS))})),
         "no-tensors": ("there is no TENSORS", malformed, 42, plain(sections={1: None}).write()),
         "no-chunkdir": ("there is no CHUNKDIR", malformed, 42,
             plain(sections={CHUNKDIR: None}).write()),
@@ -374,6 +389,8 @@ def directory():
     empty = {"levels": LEVELS, "value_code": FOUR}
     crowded = plain()
     crowded.chunks[1] = make_chunk(list(range(37)), [ONE] * 37, (COO, 6))
+    overdrawn = plain(seeds=SEEDS)
+    overdrawn.chunks[1] = make_chunk(list(range(37)), [ONE] * 37, (SEEDED, 0))
     extra = plain().write()
     _, begin, length = table_of(extra)[CHUNKDIR]
     third = extra[begin : begin + length] + extra[begin : begin + 32]
@@ -384,7 +401,7 @@ def directory():
         "key-codec-0": ("key_codec is 0", malformed, 62, entry(1, key_codec=0)),
         "key-codec-6": ("key_codec is 6, which is reserved", unsupported, 63,
             entry(1, key_codec=6)),
-        "key-codec-9": ("key_codec is 9", unsupported, 63, entry(0, key_codec=9)),
+        "key-codec-10": ("key_codec is 10", unsupported, 63, entry(0, key_codec=10)),
         "val-codec-0": ("val_codec is 0", malformed, 64, entry(0, val_codec=0)),
         "val-codec-6": ("val_codec is 6", unsupported, 65, entry(0, val_codec=6)),
         "val-codec-17": ("val_codec is 17: RAW has no signed form", unsupported, 65,
@@ -392,25 +409,39 @@ def directory():
         "val-codec-20": ("val_codec is 20: SIGN has no signed form", unsupported, 65,
             entry(0, val_codec=20)),
         "nnz": ("a chunk of 36 positions with 37 keys", malformed, 66, crowded.write()),
+        "seeded-nnz": ("37 SEEDED keys in 36 positions", malformed, 66, overdrawn.write()),
         "key-rice-25": ("RICE keys with parameter 25", limit, 67, chunk([3, 9], key=(RICE, 25))),
         "coo-33": ("COO keys of 33 bits", limit, 68, chunk([3, 9], key=(COO, 33))),
         "coo-0": ("COO keys of no bits", malformed, 69, chunk([0], key=(COO, 0))),
         "delta-no-code": ("DELTA keys in code 2 of 2", malformed, 70, entry(1, key_param=2)),
         "columns-one-code": ("COLUMNS keys, one key code", malformed, 71,
             chunk(three, pieces=pieces, **column | {"key_codes": CODES[:1]})),
+        "seeded-no-seeds": ("SEEDED keys, no SEEDS", malformed, 71, drawn(seeds=[])),
+        "seeded-empty-seeds": ("SEEDED keys, SEEDS has no entry", malformed, 71,
+            drawn(sections={12: (0, b"")})),
         "columns-no-pieces": ("COLUMNS keys in no pieces", malformed, 72,
             chunk(three, entry={"key_param": 0}, pieces=pieces, **column)),
         "bitmap-param": ("BITMAP keys with a parameter", malformed, 73,
             chunk([1, 2], [0, 1], entry={"key_param": 1}, **bits)),
+        "seeded-param": ("SEEDED keys with a parameter", malformed, 73,
+            drawn(entry={"key_param": 1})),
+        "seeded-empty-param": ("an empty chunk of SEEDED keys with a parameter", malformed, 73,
+            chunk([], entry={"key_param": 1}, key=(SEEDED, 0))),
         "columns-too-many": ("two keys in three active columns", malformed, 74,
             chunk(three[:2], pieces=pieces, **column)),
         "columns-of-rice": ("RICE keys with active columns", malformed, 75, entry(0, columns=1)),
+        "seeded-columns": ("SEEDED keys with active columns", malformed, 75,
+            drawn(entry={"columns": 1})),
         "all-but-one": ("ALL keys, 63 of 64 positions", malformed, 76,
             chunk(list(range(63)), key=(ALL, 0))),
         "dense-bitmap": ("a dense frame with a full bitmap", malformed, 77,
             chunk(list(range(64)), key=(BITMAP, 0), header={"frame_kind": 1})),
         "dense-empty": ("a dense frame with an empty chunk of RICE keys", malformed, 77,
             chunk([], key=(RICE, 0), header={"frame_kind": 1, "n_stored": 64})),
+        "dense-seeded": ("a dense frame of SEEDED keys, all positions", malformed, 77,
+            drawn(64, header={"frame_kind": 1})),
+        "seeded-key-hi-bits": ("SEEDED keys with key_hi_bits 1", malformed, 78,
+            drawn(entry={"key_hi_bits": 1})),
         "empty-key-hi-bits": ("an empty chunk of RICE keys with key_hi_bits 1", malformed, 78,
             chunk([], entry={"key_hi_bits": 1}, key=(RICE, 0))),
         "bitmap-bits": ("a bitmap of 63 bits for 64 positions", malformed, 78,
@@ -458,6 +489,8 @@ def directory():
             padded(of_chunk([1, 2]), 16)),
         "len16-short": ("a chunk without its padding", malformed, 87,
             padded(of_chunk([1, 2]), -16)),
+        "len16-seeded": ("SEEDED keys with 16 bytes of zeros too many", malformed, 87,
+            padded(of_chunk([1, 2], key=(SEEDED, 0), seeds=SEEDS), 16)),
         "len16-empty": ("an empty chunk of 16 bytes", malformed, 87,
             chunk([], entry={"len16": 1}, key=(RICE, 0))),
         "off16": ("off16 of the second chunk is 0", malformed, 88, entry(1, off16=0)),

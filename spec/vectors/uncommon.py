@@ -13,6 +13,7 @@ from writer import (
     HUFFMAN,
     RAW,
     RICE,
+    SEEDED,
     SIGN,
     SIGNED_FIXED,
     SIGNED_HUFFMAN,
@@ -51,7 +52,9 @@ CODES = [
 ]
 SIGNED = ((SIGNED_FIXED, 2), (SIGNED_RICE, 1), (SIGNED_HUFFMAN, 0))
 VALUE_CODECS = ((RAW, 0), (FIXED, 2), (VALUE_RICE, 1), (SIGN, 0), (HUFFMAN, 0), *SIGNED)
-KEY_CODECS = (ALL, BITMAP, COO, RICE, DELTA, BLOCKS, COLUMNS)
+KEY_CODECS = (ALL, BITMAP, COO, RICE, DELTA, BLOCKS, COLUMNS, SEEDED)
+SEEDS = [0x0123456789ABCDEF, 5]
+"""Seed, and number of chunk 0."""
 
 
 def width_of(element):
@@ -90,12 +93,14 @@ def pairs():
     for key_codec in KEY_CODECS:
         for value in VALUE_CODECS:
             own = list(range(64)) if key_codec == ALL else sorted(rng.sample(on, 9))
+            if key_codec == SEEDED:
+                own = reference.draw_keys(len(chunks), 9, 64, *SEEDS)
             start = 64 * len(chunks)
             chunk, values = chunk_of(rng, key_codec, value, 64, own, pieces)
             chunks.append(chunk)
             keys += [start + key for key in own]
             patterns += values
-    frame = Writer(64 * len(chunks), 6, chunks, LEVELS, CODES, FOUR)
+    frame = Writer(64 * len(chunks), 6, chunks, LEVELS, CODES, FOUR, SEEDS)
     return "every key codec with every value codec, chunks of 64", frame, keys, patterns
 
 
@@ -105,7 +110,7 @@ def empty_chunks():
     chunks.append(make_chunk([3], [ONE], (COO, 3), positions=10))
     n = 64 * (len(chunks) - 1) + 10
     frame = Writer(n, 6, chunks, LEVELS, CODES, FOUR)
-    about = "56 empty chunks of every pair of codecs, then one of 10 positions"
+    about = "64 empty chunks of every pair of codecs, no SEEDS, then one of 10 positions"
     return about, frame, [n - 7], [ONE]
 
 
@@ -119,7 +124,7 @@ def full_chunks():
         chunks.append(chunk)
         patterns += values
     n = 64 * len(chunks)
-    frame = Writer(n, 6, chunks, LEVELS, CODES, FOUR)
+    frame = Writer(n, 6, chunks, LEVELS, CODES, FOUR, SEEDS)
     return "full chunks of every key codec", frame, list(range(n)), patterns
 
 
@@ -242,14 +247,16 @@ def elements():
         minus, levels = 1 << width - 1, LEVELS_OF[element]
         infinity = (1 << width - 1) - (1 << significand)
         keys, patterns, chunks = [], [], []
-        for i, (key_codec, value) in enumerate(zip((*KEY_CODECS, COO), VALUE_CODECS, strict=True)):
+        for i, (key_codec, value) in enumerate(zip(KEY_CODECS, VALUE_CODECS, strict=True)):
             own = list(range(64)) if key_codec == ALL else sorted(rng.sample(range(64), 9))
+            if key_codec == SEEDED:
+                own = reference.draw_keys(i, 9, 64, *SEEDS)
             pieces = [(8, 0, 64, list(range(8)))]
             chunk, values = chunk_of(rng, key_codec, value, 64, own, pieces, element)
             chunks.append(chunk)
             keys += [64 * i + key for key in own]
             patterns += values
-        frame = Writer(512, 6, chunks, levels, CODES, FOUR, element=element)
+        frame = Writer(512, 6, chunks, levels, CODES, FOUR, SEEDS, element=element)
         made[f"codecs-{name}"] = f"every value codec with {name}", frame, keys, patterns
         kinds = [infinity, infinity | minus, infinity + 1, infinity + 1 | minus, 2 * minus - 1,
             minus, 0, 1, minus + 1, infinity - 1, 1 << significand, (1 << significand) - 1,
@@ -323,6 +330,56 @@ def columns():
     }  # fmt: skip
 
 
+def drawn():
+    """SEEDED keys."""
+    most, wide = 2**64 - 1, 2**24
+    rng = random.Random(9)
+
+    def of_chunks(about, seeds, last, *codecs):
+        """Chunks of (key codec, nnz, value codec): all of 64 positions, but the last."""
+        chunks, keys, patterns = [], [], []
+        for i, (key_codec, nnz, value) in enumerate(codecs):
+            positions = last if i == len(codecs) - 1 else 64
+            own = sorted(rng.sample(range(positions), nnz))
+            if key_codec == SEEDED and nnz:
+                own = reference.draw_keys(i, nnz, positions, *seeds)
+            chunk, values = chunk_of(rng, key_codec, value, positions, own)
+            chunks.append(chunk)
+            keys += [64 * i + key for key in own]
+            patterns += values
+        n = 64 * (len(chunks) - 1) + last
+        return about, Writer(n, 6, chunks, LEVELS, CODES, FOUR, seeds), keys, patterns
+
+    def alone(about, n, log2, nnz, seeds):
+        keys = reference.draw_keys(0, nnz, n, *seeds)
+        values = [ONE + i for i in range(nnz)]
+        return one(about, n, log2, keys, values, key=(SEEDED, 0), seeds=seeds)
+
+    raw, fixed = (RAW, 0), (FIXED, 2)
+    return {
+        "seeded-first": of_chunks("drawn keys: first is 2^64 - 2, of five chunks",
+            [7, most - 1], 64, *[(SEEDED, 5 + i, raw) for i in range(5)]),
+        "seeded-first-high": of_chunks("drawn keys: bits of first that counters do not have",
+            [7, 0xABCDEF << 40 | 3], 64, (SEEDED, 9, raw), (SEEDED, 9, raw)),
+        "seeded-seed-most": of_chunks("drawn keys: seed and first are 2^64 - 1",
+            [most, most], 64, (SEEDED, 20, raw), (SEEDED, 20, raw)),
+        "seeded-seed-0": of_chunks("drawn keys: seed and first are 0, so the first draw is 0",
+            [0, 0], 64, (SEEDED, 1, raw), (SEEDED, 1, raw)),
+        "seeded-mixed": of_chunks("drawn keys between other keys; 37 positions last",
+            SEEDS, 37, (SEEDED, 11, raw), (RICE, 7, fixed), (SEEDED, 0, fixed), (BITMAP, 30, raw),
+            (SEEDED, 63, (SIGN, 0)), (DELTA, 9, (HUFFMAN, 0)), (BLOCKS, 1, raw),
+            (SEEDED, 36, (SIGNED_RICE, 1))),
+        "seeded-one": of_chunks("one drawn key per chunk, 10 positions in the last",
+            SEEDS, 10, *[(SEEDED, 1, raw)] * 12),
+        "seeded-full": of_chunks("drawn keys that are all positions", SEEDS, 1,
+            (SEEDED, 64, fixed), (SEEDED, 64, raw), (SEEDED, 1, fixed)),
+        "seeded-one-position": alone("one drawn key of one position", 1, 6, 1, SEEDS),
+        "seeded-24": alone("drawn keys in 2^24 positions", wide, 24, 7, SEEDS),
+        "seeded-24-most": alone("1,000 drawn keys in 2^24 - 1 positions, seed 2^64 - 1",
+            wide - 1, 24, 1000, [most, 2**40 - 1]),
+    }  # fmt: skip
+
+
 def lone_class(of_class):
     return classes((of_class, 1))
 
@@ -346,8 +403,8 @@ def frames():
             header={"ancillary_features": 2**32 - 1}),
         "header-192": of("header_len 192, the last 64 bytes hold anything", header_len=192),
         "minor-255": of("a later minor version", header={"minor": 255}),
-        "empty-sections": one("DIMS, CODEBOOK, KEYCODES and VALUECODE present and empty", 1, 6,
-            [0], [TWO], keep_empty=True, tensors=[("", ())]),
+        "empty-sections": one("DIMS, CODEBOOK, KEYCODES, VALUECODE and SEEDS present and empty", 1,
+            6, [0], [TWO], keep_empty=True, tensors=[("", ())]),
         "codes-unused": of("levels and codes that no chunk uses", levels=LEVELS, key_codes=CODES,
             value_code=FOUR),
         "256-key-codes": one("the last of 256 key codes", 64, 6, keys, values, key=(DELTA, 255),
@@ -363,6 +420,8 @@ def frames():
             [make_chunk([], [], (RICE, 0), (HUFFMAN, 0))], LEVELS, CODES, FOUR), [], [0]),
         "value-code-unused": of("a value code that no chunk uses", levels=LEVELS, value_code=FOUR),
         "key-codes-unused": of("key codes that no chunk uses", key_codes=CODES),
+        "seeds-unused": of("a seed and no chunk of drawn keys", seeds=SEEDS),
+        "seeds-empty": of("SEEDS present, with no entry", sections={12: (0, b"")}),
         "levels-unused": of("levels that no chunk uses, an odd number of them", levels=LEVELS[:3]),
     }  # fmt: skip
 
@@ -370,7 +429,7 @@ def frames():
 def UNCOMMON():  # noqa: N802
     """{name: (about, frame, keys, values)}."""
     made = {"every-pair": pairs(), "empty-chunks": empty_chunks(), "full-chunks": full_chunks()}
-    for group in (large, levels, elements, dense, gaps, columns, frames):
+    for group in (large, levels, elements, dense, gaps, columns, drawn, frames):
         made |= group()
     made = {name: (about, w.write(), k, v) for name, (about, w, k, v) in made.items()}
     _, frame, keys, values = made["minor-255"]

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+from writer import reference
 
 import gcodec
 
@@ -221,13 +222,39 @@ def whole():
         "dense-reclog": ("zeros of both signs decode to +0", "dense|reclog",
             spread(400, range(400), signed), {}),
         "dense-topk": ("a dense frame from topk: every element is kept", "topk:ratio=1", full, {}),
-        "dense-zeros": ("zeros only", "dense|reclog", np.zeros(70, np.float32), {}),
+        "dense-zeros": ("zeros only: nothing is stored", "dense|reclog", np.zeros(70, np.float32),
+            {}),
+        "dense-most-zeros": ("fewer than half are not zero, so zeros are not stored",
+            "dense|reclog", spread(400, range(199), [1, -2, 4]), {}),
+        "dense-half-zeros": ("half are not zero, so zeros are stored", "dense|reclog",
+            spread(400, range(200), [1, -2, 4]), {}),
         "whole-chunks": ("99 % is kept, so chunks are stored whole, with zeros", "topk:ratio=0.99",
             most, {}),
         "per-tensor": ("the larger half of each tensor", "topk:ratio=0.5,per_tensor=1", joined,
             {"tensors": bucket, "step": 3}),
         "per-tensor-reclog": ("a tenth of each tensor",
             "reclog:ratio=0.1,per_octave=2,per_tensor=1", joined, {"tensors": bucket}),
+    }  # fmt: skip
+
+
+def random():
+    """Elements drawn by a shared seed; zeros go too."""
+    flat = spread(5000, at([0, 4999, 3]), [0.75, -3, 1e-3, -0.0])
+    return {
+        "seeded": ("SEEDED keys in three chunks, the last one shorter", "randomk:k=901", flat,
+            {"name": "w", "step": 2**64 - 1}),
+        "seeded-seed": ("SEEDED keys, another seed, a bucket", "randomk:ratio=0.3,seed=-5", flat,
+            {"tensors": [("a", (40, 50)), ("b", (3000,))]}),
+        "seeded-few": ("SEEDED keys in the second and the fourth of four chunks",
+            "randomk:k=2,seed=1", spread(2**24, at([0, 2**24 - 1, 2]), [1.5]), {"step": 3}),
+        "seeded-all": ("all elements drawn: ALL keys, no SEEDS", "randomk:ratio=1", flat, {}),
+        "seeded-float16": ("SEEDED keys and float16", "randomk:k=300,seed=2",
+            flat.astype(np.float16), {"name": "v"}),
+        "seeded-rice": ("drawn positions as RICE keys", "randomk:k=901,keys=rice", flat,
+            {"name": "w", "step": 2**64 - 1}),
+        "randomblock": ("a run of elements", "randomblock:k=700", flat, {"name": "w", "step": 1}),
+        "randomblock-around": ("a run of elements around the end", "randomblock:ratio=0.6,seed=4",
+            flat, {"name": "w", "step": 1}),
     }  # fmt: skip
 
 
@@ -271,9 +298,36 @@ def largest(magnitude, count):
     return np.sort(order[magnitude[order] > 0])
 
 
-def kept(codec, magnitude, tensors):
-    """Keys that a codec keeps, by sorting."""
-    select = codec.select
+def shared(select, options):
+    """The seed of a selector that draws, for a tensor and a step."""
+    name = options["tensors"][0][0] if "tensors" in options else options.get("name", "")
+    name_hash, step = reference.xxh64(name.encode(), 0), options.get("step", 0)
+    stream = name_hash + step * 0xD1342543DE82EF95
+    return reference.draw((select.seed * 0x9E3779B97F4A7C15 ^ stream) % 2**64, 0)
+
+
+def drawn(select, seed, n, size):
+    """Positions that RandomK or RandomBlock keep of n elements, in chunks of `size`."""
+    m = select.k or min(n, max(1, round(select.ratio * n)))
+    if isinstance(select, gcodec.RandomBlock):
+        return np.sort((seed % n + np.arange(m)) % n)
+    keys, done = [], 0
+    for i, start in enumerate(range(0, n, size)):
+        end = min(start + size, n)
+        count = m * end // n - done
+        done += count
+        if count:
+            part = reference.draw_keys(i, count, end - start, seed, 0)
+            keys += [start + key for key in part]
+    return np.array(keys)
+
+
+def kept(codec, magnitude, options, frame):
+    """Keys that a codec keeps, by sorting, or by drawing."""
+    select, tensors = codec.select, options.get("tensors")
+    if isinstance(select, gcodec.RandomK | gcodec.RandomBlock):
+        size = 1 << gcodec.inspect(frame).header["chunk_log2"]
+        return drawn(select, shared(select, options), magnitude.size, size)
     if isinstance(select, gcodec.Dense):
         return np.arange(magnitude.size)
     sizes = [math.prod(shape) for _, shape in tensors] if codec.per_tensor else [magnitude.size]
@@ -288,12 +342,13 @@ def kept(codec, magnitude, tensors):
 def VALID():  # noqa: N802 - the folders of vectors are named like this
     """{name: (about, frame, keys, values)}."""
     vectors = {}
-    for name, (about, recipe, gradient, options) in (inputs() | element_types() | whole()).items():
+    groups = inputs() | element_types() | whole() | random()
+    for name, (about, recipe, gradient, options) in groups.items():
         codec = codec_of(recipe)
         frame = bytes(codec.encode(gradient, **options))
         flat = gradient.reshape(-1)
         bits = flat.view(f"u{flat.itemsize}")
-        keys = kept(codec, np.abs(numbers_of(flat)), options.get("tensors"))
+        keys = kept(codec, np.abs(numbers_of(flat)), options, frame)
         if name == "whole-chunks":
             dropped = np.ones(flat.size, bool)
             dropped[keys] = False
@@ -302,6 +357,8 @@ def VALID():  # noqa: N802 - the folders of vectors are named like this
         values = bits[keys]
         if codec.quantize != gcodec.Raw():
             values = quantised(flat[keys], codec.quantize.per_octave)
+            if 2 * np.count_nonzero(values) < values.size:
+                keys, values = keys[values != 0], values[values != 0]
         vectors[name] = f"{about}; recipe {recipe}", frame, keys.tolist(), values.tolist() or [0]
     return vectors | slices()
 
@@ -318,4 +375,26 @@ def slices():
         about = f"elements {start} to {stop} of a frame of 2000, by slice"
         data = bytes(gcodec.slice(frame, start, stop))
         made[name] = about, data, keys.tolist(), part[keys].view(np.uint32).tolist()
+    return made | seeded_slices()
+
+
+def seeded_slices():
+    """Frames cut out of `seeded`, and one out of that."""
+    _, recipe, flat, options = random()["seeded"]
+    codec = gcodec.get_codec(recipe)
+    frame = codec.encode(flat, **options)
+    size = 1 << gcodec.inspect(frame).header["chunk_log2"]
+    every = drawn(codec.select, shared(codec.select, options), flat.size, size)
+    tail = gcodec.slice(frame, size, flat.size)
+    parts = {
+        "seeded-slice": (size, flat.size, tail),
+        "seeded-slice-slice": (2 * size, flat.size, gcodec.slice(tail, size, flat.size - size)),
+        "seeded-slice-none": (size, size, gcodec.slice(frame, size, size)),
+    }
+    made = {}
+    for name, (start, stop, data) in parts.items():
+        keys = every[(every >= start) & (every < stop)]
+        about = f"elements {start} to {stop} of a frame of {flat.size} with SEEDED keys, by slice"
+        values = flat[keys].view(np.uint32).tolist() or [0]
+        made[name] = about, bytes(data), (keys - start).tolist(), values
     return made

@@ -12,7 +12,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import reference
 
-ALL, BITMAP, COO, RICE, DELTA, BLOCKS, COLUMNS = 1, 2, 3, 4, 5, 7, 8
+ALL, BITMAP, COO, RICE, DELTA, BLOCKS, COLUMNS, SEEDED = 1, 2, 3, 4, 5, 7, 8, 9
 RAW, FIXED, VALUE_RICE, SIGN, HUFFMAN = 1, 2, 3, 4, 5
 SIGNED_FIXED, SIGNED_RICE, SIGNED_HUFFMAN = 18, 19, 21
 HEADER = struct.Struct("<4sBBHQIIQQIIHBBBBBBdQIIIIdQQQII")
@@ -88,7 +88,8 @@ def make_chunk(
     """Pack keys and values: patterns for RAW, else indices, with (index, negative) where signs are.
 
     `bits`: those of a pattern; `pieces`: (w, f, l, active columns); `codes`: lengths of (classes of
-    keys or places, classes of columns, levels).
+    keys or places, classes of columns, levels). SEEDED keys take no bits, so they are those of
+    `reference.draw_keys`, or what is written means others.
     """
     (key_codec, key_param), (value_codec, value_param), nnz = key, value, len(keys)
     index, high, low = Bits(), Bits(), Bits()
@@ -176,6 +177,7 @@ class Writer:
     levels: list = field(default_factory=list)
     key_codes: list = field(default_factory=list)
     value_code: list = field(default_factory=list)
+    seeds: list = field(default_factory=list)
     tensors: list | None = None
     header_len: int = 128
     header: dict = field(default_factory=dict)
@@ -212,6 +214,7 @@ class Writer:
             6: (len(payload) // 16, payload),
             7: (len(self.key_codes), key_codes),
             8: (len(self.value_code), pack_halves(self.value_code)),
+            12: (len(self.seeds) // 2, struct.pack(f"<{len(self.seeds)}Q", *self.seeds)),
         }
         needed = (1, 5, 6)
         kept = {

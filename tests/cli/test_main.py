@@ -48,7 +48,7 @@ def test_default_names_and_sparse_input(tmp_path, capsys):
         ([], 64, "required: COMMAND"),
         (["encode"], 64, "required: input"),
         (["frobnicate"], 64, "invalid choice"),
-        (["encode", "grad.npy", "--codec", "nope"], 64, "valid recipes: dense, quantile, reclog"),
+        (["encode", "grad.npy", "--codec", "nope"], 64, "valid recipes: adaq, dense, dgc"),
         (
             ["encode", "grad.npy", "--codec", "topk:rate=1"],
             64,

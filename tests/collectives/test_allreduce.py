@@ -129,7 +129,7 @@ def test_a_mismatch_raises_the_same_error_on_every_rank_and_changes_no_residual(
     assert len({str(error) for error in errors}) == 1
     assert re.search(says, str(errors[0]))
     for memory in memories:
-        assert not any(residual.any() for residual in memory.state_dict().values())
+        assert not any(state["residual"].any() for state in memory.state_dict().values())
 
 
 def test_the_failing_rank_sees_its_own_cause():

@@ -109,6 +109,6 @@ def test_what_does_not_fit_is_the_same_error_on_every_rank(types, fault, says, b
     assert len({str(error) for error in errors}) == 1
     assert re.search(says, str(errors[0])), errors[0]
     for memory in memories:
-        assert not any(residual.any() for residual in memory.state_dict().values())
+        assert not any(state["residual"].any() for state in memory.state_dict().values())
         with pytest.raises(gcodec.StateError, match="no open message"):
             memory.rollback("w")

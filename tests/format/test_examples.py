@@ -76,7 +76,9 @@ def test_sections_of_the_whole_frame_are_where_the_notes_say():
 def test_examples(kind, backend):
     positions, values, frame = example(kind, backend)
     parsed = wire.parse(np.asarray(frame), XXH64)
-    packed = [codes.pack_lengths(lengths).tobytes() for lengths in parsed.tables[1:]]
+    tables = parsed.tables
+    packed = [codes.pack_lengths(lengths) for lengths in (tables.key_codes, tables.value_code)]
+    packed = [*(lengths.tobytes() for lengths in packed), tables.seeds.tobytes()]
     shown = parsed.directory.tobytes() + parsed.payload.tobytes() + b"".join(packed)
     assert shown == hex_block(kind)
     keys, decoded = gcodec.decode_sparse(frame, backend=backend)

@@ -4,6 +4,7 @@ import json
 import struct
 from fractions import Fraction
 from math import ceil, inf, nextafter, sqrt
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -46,8 +47,12 @@ def points(steps):
     return found
 
 
+def grid_of(steps, element, low, high):
+    return ReciprocalLog(steps).grid(SimpleNamespace(element=element, low=low, high=high))
+
+
 def whole(element, steps):
-    return ReciprocalLog(steps).grid(element, 1, element.infinity - 1)
+    return grid_of(steps, element, 1, element.infinity - 1)
 
 
 def octaves(element):
@@ -142,7 +147,7 @@ def test_the_bound_holds_where_bins_end(element, steps):
 def test_a_part_of_the_grid_has_the_same_levels(element, data, steps):
     patterns = st.integers(0, element.infinity - 1)
     low, *between, high = sorted(data.draw(st.lists(patterns, min_size=2, max_size=6)))
-    part, all_of_it = ReciprocalLog(steps).grid(element, low, high), whole(element, steps)
+    part, all_of_it = grid_of(steps, element, low, high), whole(element, steps)
     assert part.levels.size == part.boundaries.size + 1
     assert part.bound == all_of_it.bound
     for pattern in (low, *between, high):
@@ -159,7 +164,7 @@ def test_a_part_of_the_grid_has_the_same_levels(element, data, steps):
 @pytest.mark.parametrize("high", [0, 1, 2, 1000])
 def test_zeros_have_a_level_of_their_own(element, high):
     assert "the grid has a level +0 and a boundary 1 before all others" in " ".join(SPEC.split())
-    grid, above = (ReciprocalLog(4).grid(element, low, high) for low in (0, 1))
+    grid, above = (grid_of(4, element, low, high) for low in (0, 1))
     assert (grid.levels[0], grid.boundaries[0]) == (0, 1)
     assert grid.levels[1:].tolist() == above.levels.tolist()
     assert grid.boundaries[1:].tolist() == above.boundaries.tolist()

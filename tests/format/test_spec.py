@@ -17,6 +17,7 @@ from gcodec.format import header as wire_header
 from gcodec.format import sections as wire_sections
 from gcodec.format.directory import (
     CHUNK,
+    Sizes,
     check_directory,
     choose_chunk_log2,
     measure_chunks,
@@ -172,7 +173,8 @@ def refused(positions, n_levels, n_codes, value_code, fields, kind=ids.FrameKind
     chunk, payload = entry(**fields)
     header, lengths = Header(n_stored=fields["nnz"], frame_kind=kind), np.array([positions])
     try:
-        check_directory(chunk, lengths, header, FLOAT32, payload, n_levels, n_codes, value_code)
+        sizes = Sizes(n_levels, n_codes, int(value_code), int(value_code))
+        check_directory(chunk, lengths, header, FLOAT32, payload, sizes)
     except gcodec.FrameError as error:
         return type(error)
     return None

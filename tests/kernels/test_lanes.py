@@ -160,6 +160,7 @@ class Chunk(NamedTuple):
     positions: int
     start: list[int]
     end: list[int]
+    number: int
     tables: Tables
 
 
@@ -168,7 +169,8 @@ def chunks_of(frame):
     parsed = parse(as_bytes(frame), cpu.xxh64)
     start = planes(parsed.directory, parsed.element)[:, :-1] * WORD
     end = start + plane_bits(parsed.directory, parsed.element)
-    rows = zip(parsed.directory, parsed.lengths.tolist(), start.tolist(), end.tolist(), strict=True)
+    columns = parsed.lengths.tolist(), start.tolist(), end.tolist(), range(parsed.lengths.size)
+    rows = zip(parsed.directory, *columns, strict=True)
     return parsed.payload, [Chunk(*row, parsed.tables) for row in rows]
 
 
@@ -207,6 +209,19 @@ def read_keys(warp, chunk):
             return warp.sums(read_rests(warp, start[KEY_LOW], classes)) - 1
         case KeyCodec.COLUMNS:
             return read_columns(warp, chunk)
+        case KeyCodec.SEEDED:
+            seed, first = chunk.tables.seeds.tolist()
+            part = seed, (first + chunk.number) << 24, count, chunk.positions
+            return warp.each(draw_one, np.arange(count), shared=part)
+
+
+def draw_one(words, j, seed, counter, count, positions):
+    """A key that a lane finds by its number alone."""
+    x = (seed + (counter + j) * 0x9E3779B97F4A7C15) % 2**64
+    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+    x = (x ^ x >> 27) * 0x94D049BB133111EB % 2**64
+    begin, end = j * positions // count, (j + 1) * positions // count
+    return begin + (x ^ x >> 31) % (end - begin)
 
 
 class Piece(NamedTuple):

@@ -3,6 +3,7 @@
 from fractions import Fraction
 from functools import lru_cache
 from math import log2, nextafter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +18,8 @@ LAYOUTS = {element.name: element for element in ELEMENTS.values()}
 
 
 def part(kind, per_octave, low, high):
-    return gcodec.ReciprocalLog(per_octave).grid(LAYOUTS[kind.name], low, high)
+    kept = SimpleNamespace(element=LAYOUTS[kind.name], low=low, high=high)
+    return gcodec.ReciprocalLog(per_octave).grid(kept)
 
 
 def whole(kind, per_octave):

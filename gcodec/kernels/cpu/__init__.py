@@ -27,9 +27,19 @@ from .planes import (
     write_rests,
     write_unary,
 )
-from .quantize import look_up, quantize
+from .quantize import look_up, quantize, round_randomly
 from .rice import rice_fit
-from .selection import compensate, count_above, gather, kth_magnitude, magnitude_max
+from .selection import (
+    compensate,
+    correct,
+    count_above,
+    gather,
+    kth_magnitude,
+    largest_between,
+    magnitude_max,
+    tail_sums,
+    tail_sums_of_pairs,
+)
 
 __all__ = [
     "accumulate",
@@ -40,6 +50,7 @@ __all__ = [
     "code_lengths",
     "codes",
     "compensate",
+    "correct",
     "count_above",
     "count_classes",
     "decode_table",
@@ -47,6 +58,7 @@ __all__ = [
     "from_gaps",
     "gather",
     "kth_magnitude",
+    "largest_between",
     "list_columns",
     "look_up",
     "magnitude_max",
@@ -58,9 +70,12 @@ __all__ = [
     "read_signs",
     "read_unary",
     "rice_fit",
+    "round_randomly",
     "scatter",
     "settle",
     "spare_bits",
+    "tail_sums",
+    "tail_sums_of_pairs",
     "to_compact",
     "to_gaps",
     "write_bitmap",

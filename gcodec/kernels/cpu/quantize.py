@@ -3,7 +3,10 @@
 import numpy as np
 
 from ..jobs import COUNT, FIRST, START
-from .jit import kernel, magnitude
+from .bits import ONE
+from .jit import helper, kernel, magnitude
+
+TO_UNIT = 2.0**-53
 
 
 @kernel
@@ -32,3 +35,36 @@ def look_up(jobs, levels, indices, values):
                 return job
             values[j] = levels[index]
     return -1
+
+
+@kernel
+def round_randomly(magnitudes, levels, seed, positions, codes):
+    """Index of one of the two ascending levels beside each magnitude (float64), right on average.
+
+    The upper one with probability (x - lower) / (upper - lower); the draw is by position. What is
+    outside the levels becomes the first or last.
+    """
+    for i in range(magnitudes.size):
+        x = magnitudes[i]
+        low, high = np.uint64(0), np.uint64(levels.size - 1)
+        while low < high:
+            middle = (low + high + ONE) >> ONE
+            if levels[middle] <= x:
+                low = middle
+            else:
+                high = middle - ONE
+        above = low + ONE
+        if above < np.uint64(levels.size) and x > levels[low]:
+            part = (x - levels[low]) / (levels[above] - levels[low])
+            drawn = _draw(np.uint64(seed), np.uint64(positions[i])) >> np.uint64(11)
+            if np.float64(drawn) * TO_UNIT < part:
+                low = above
+        codes[i] = low
+
+
+@helper
+def _draw(seed, counter):
+    x = seed + counter * np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))

@@ -18,3 +18,25 @@ def look_up(jobs, levels, indices, values):
                 return job
             values[j] = levels[int(indices[j]) + base]
     return -1
+
+
+def round_randomly(magnitudes, levels, seed, positions, codes):
+    """Index of one of the two ascending levels beside each magnitude (float64), right on average.
+
+    The upper one with probability (x - lower) / (upper - lower); the draw is by position. What is
+    outside the levels becomes the first or last.
+    """
+    for i, (x, position) in enumerate(zip(magnitudes.tolist(), positions.tolist(), strict=True)):
+        low = max(int(np.searchsorted(levels, x, side="right")) - 1, 0)
+        if low + 1 < levels.size and x > levels[low]:
+            part = (x - levels[low]) / (levels[low + 1] - levels[low])
+            low += (_draw(seed, position) >> 11) * 2.0**-53 < part
+        codes[i] = low
+
+
+def _draw(seed, counter):
+    """SplitMix64's output after so many steps from a seed."""
+    x = (int(seed) + counter * 0x9E3779B97F4A7C15) % 2**64
+    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+    x = (x ^ x >> 27) * 0x94D049BB133111EB % 2**64
+    return x ^ x >> 31

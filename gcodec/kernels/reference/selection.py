@@ -13,10 +13,25 @@ def magnitudes(bits):
     return bits & bits.dtype.type(np.iinfo(bits.dtype).max >> 1)
 
 
-def compensate(grad, residual, out, bits):
-    """`out = grad + residual`; the largest magnitude pattern of `bits`, which views `out`."""
+def compensate(grad, residual, gamma, beta, out, bits):
+    """`out = gamma * grad + beta * residual`; the largest magnitude pattern of `bits`.
+
+    Factors are of the elements' type, and `bits` views `out`.
+    """
     with np.errstate(over="ignore", invalid="ignore"):
-        np.add(grad, residual, out=out)
+        np.add(grad * gamma, residual * beta, out=out)
+    return magnitude_max(bits)
+
+
+def correct(grad, velocity, residual, momentum, nesterov, new_velocity, out, bits):
+    """DGC's momentum correction; the largest magnitude pattern of `bits`, which views `out`.
+
+    u' = m u + g and out = v + u'; with Nesterov's momentum out = v + g + m u'.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        np.add(velocity * momentum, grad, out=new_velocity)
+        step = grad + new_velocity * momentum if nesterov else new_velocity
+        np.add(residual, step, out=out)
     return magnitude_max(bits)
 
 
@@ -53,3 +68,39 @@ def gather(bits, offset, threshold, ties, chunk_log2, keys, values, counts):
         counts[position >> chunk_log2] += 1
         kept += 1
     return kept
+
+
+def tail_sums(numbers, threshold, sums):
+    """Count, sum, sum of squares and signed sum over |x| > threshold, into `sums[4, :4]`.
+
+    `sums` is zeroed scratch, float64[5, 16]. Element i goes to lane i mod 16; lanes are added to
+    the answer in order after every 4,096 elements, so that the sums are the same everywhere.
+    """
+    keys = np.flatnonzero(np.abs(numbers) > threshold)
+    tail_sums_of_pairs(keys, numbers[keys], threshold, sums)
+
+
+def tail_sums_of_pairs(keys, numbers, threshold, sums):
+    """As `tail_sums`, of elements at ascending `keys` with zeros between."""
+    for tile in np.unique(keys >> 12):
+        for key, number in zip(keys[keys >> 12 == tile], numbers[keys >> 12 == tile], strict=True):
+            x = float(number)
+            if abs(x) > threshold:
+                for which, term in enumerate((1.0, abs(x), x * x, x)):
+                    sums[which, key % 16] += term
+        for which in range(4):
+            for lane in range(16):
+                sums[4, which] += sums[which, lane]
+        sums[:4] = 0
+
+
+def largest_between(bits, edges, k, histogram, positions):
+    """Positions of the k largest nonzeros of each range [edges[i], edges[i + 1]); their number."""
+    count = 0
+    for first, stop in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
+        part = magnitudes(bits[first:stop]).astype(np.int64)
+        best = np.sort(np.argsort(-part, kind="stable")[:k])
+        best = best[part[best] > 0]
+        positions[count : count + best.size] = first + best
+        count += best.size
+    return count

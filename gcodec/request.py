@@ -1,0 +1,100 @@
+"""What is asked of an encode: a codec's answers, and what a frame says about its origin."""
+
+from collections.abc import Sequence
+from math import prod
+from operator import index
+from types import ModuleType
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .arrays import Gradient, read_only
+from .errors import LimitExceeded, Mismatch, NonFiniteError
+from .format import ids
+from .format.sections import Tensor
+from .quantize.contract import Quantizer
+from .select.contract import Selector
+
+
+class Recipe(NamedTuple):
+    """The answers that make a codec, and the kernels to run it on."""
+
+    select: Selector
+    quantize: Quantizer
+    keys: str
+    per_tensor: bool
+    kernels: ModuleType
+
+
+Layout = Sequence[tuple[str, Sequence[int]]]
+"""Names and shapes of the tensors that a flat bucket is made of, in order."""
+
+
+class Origin(NamedTuple):
+    """What a frame says about where it comes from."""
+
+    tensors: tuple[Tensor, ...]
+    step: int
+    contributions: int = 1
+
+
+def name_hash(name: str, kernels: ModuleType) -> int:
+    """What stands for a tensor's name in a frame: XXH64 of its UTF-8 bytes."""
+    utf8 = name.encode("utf-8", "surrogatepass")
+    return int(kernels.xxh64(read_only(np.frombuffer(utf8, np.uint8)), 0))
+
+
+def origin(
+    recipe: Recipe, name: str, shape: tuple[int, ...], step: int, tensors: Layout | None = None
+) -> Origin:
+    """Check the step and the shapes.
+
+    Raises
+    ------
+    LimitExceeded
+        If the step does not fit 64 bits, or there are more than 65,536 tensors, 32 dimensions or
+        2**48 elements.
+    Mismatch
+        If the tensors do not add up to `shape`.
+    """
+    step = index(step)
+    if not 0 <= step < 1 << 64:
+        raise LimitExceeded(f"step {step} is outside 0..2^64-1")
+    parts = ((name, shape),) if tensors is None else tensors
+    if not 1 <= len(parts) <= ids.MAX_TENSORS:
+        raise LimitExceeded(f"{len(parts)} tensors: a frame has 1 to {ids.MAX_TENSORS}")
+    table, start = [], 0
+    for part, lengths in parts:
+        lengths = tuple(map(index, lengths))
+        if min(lengths, default=0) < 0 or prod(filter(None, lengths)) > ids.MAX_ELEMENTS:
+            raise LimitExceeded(f"shape {lengths} of {part!r}: a length is 0 to 2^48 elements")
+        if len(lengths) > ids.MAX_DIMENSIONS:
+            raise LimitExceeded(f"shape {lengths} of {part!r}: more than 32 dimensions")
+        table.append(Tensor(name_hash(part, recipe.kernels), start, lengths))
+        start += prod(lengths)
+    if start != prod(map(index, shape)):
+        raise Mismatch(f"the tensors hold {start} elements, the gradient {prod(shape)}")
+    return Origin(tuple(table), step)
+
+
+def check_finite(
+    top: int,
+    gradient: Gradient,
+    name: str,
+    what: str = "gradient",
+    keys: NDArray[np.int64] | None = None,
+) -> None:
+    """Raise `NonFiniteError` if the largest magnitude pattern is infinity's or above.
+
+    `keys` are the flat positions of the gradient's elements, if it is that of key-value pairs.
+    """
+    element = gradient.element
+    if top >= element.infinity:
+        bad = np.flatnonzero(element.magnitudes(gradient.bits) >= element.infinity)
+        if keys is not None:
+            bad = keys[bad]
+        raise NonFiniteError(
+            f"{what}{f' {name!r}' if name else ''} has {bad.size} NaN or infinite elements, the "
+            f"first at flat index {bad[0]}; nothing was encoded and no state changed"
+        )
