@@ -30,8 +30,8 @@ class Codec:
         positions within the chunk (sparse COO), a bit per element, or whichever is smallest, chunk
         by chunk.
     per_tensor : bool
-        Whether each tensor of a bucket has a selection of its own (`ratio` of each, `k` of each), or
-        one goes for all of it. Levels are those of the whole bucket either way.
+        Whether each tensor of a bucket has a selection of its own (`ratio` or `k` of each), or one
+        goes for all of it. Levels are those of the whole bucket either way.
     backend : {"cpu", "reference"}
         Which kernels run; the bytes are the same. Not part of the codec's identity.
 
@@ -53,6 +53,10 @@ class Codec:
     backend: str = field(default="cpu", compare=False, repr=False)
 
     def __post_init__(self) -> None:
+        for part, method in (("select", "decide"), ("quantize", "grid")):
+            given = getattr(self, part)
+            if not hasattr(given, method):
+                raise TypeError(f"{part} is an object such as TopK(0.01) or Raw(), not {given!r}")
         if self.keys not in KEY_PACKINGS:
             raise ValueError(f"keys is one of {', '.join(KEY_PACKINGS)}, not {self.keys!r}")
         if self.per_tensor not in (False, True):

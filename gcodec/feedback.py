@@ -81,6 +81,8 @@ class ErrorFeedback:
     BUFFERS: tuple[str, ...] = ("residual",)
 
     def __init__(self, codec: Policy, *, beta: float = 1.0, gamma: float = 1.0) -> None:
+        if not hasattr(codec, "at"):
+            raise TypeError(f"codec is a Codec, WarmUp or Exclude, not {codec!r}")
         if not (isfinite(beta) and isfinite(gamma)):
             raise ValueError(f"beta and gamma are finite, not {beta} and {gamma}")
         self.codec, self.beta, self.gamma = codec, beta, gamma

@@ -44,6 +44,19 @@ def test_both_at_once_with_error_feedback():
 @pytest.mark.parametrize(
     "make",
     [
+        lambda: gcodec.Codec("topk"),
+        lambda: gcodec.Codec(gcodec.TopK(0.1), "reclog"),
+        lambda: gcodec.ErrorFeedback("topk"),
+    ],
+)
+def test_names_are_for_recipes(make):
+    with pytest.raises(TypeError, match=r"topk|reclog"):
+        make()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
         lambda: gcodec.WarmUp(gcodec.Codec(gcodec.TopK(k=3)), every=1),
         lambda: gcodec.WarmUp(gcodec.Codec(gcodec.Dense()), every=1),
         lambda: gcodec.WarmUp(LAST, every=0),
