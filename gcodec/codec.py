@@ -9,7 +9,7 @@ from .format.frame import Frame
 from .packing import KEY_PACKINGS
 from .quantize import Raw
 from .quantize.contract import Quantizer
-from .request import Layout, Recipe, check_finite, origin
+from .request import Layout, Recipe, Sender, check_finite, origin
 from .select import RandomK, TopK
 from .select.contract import Selector
 
@@ -79,7 +79,13 @@ class Codec:
         return self
 
     def encode(
-        self, grad: Any, *, name: str = "", step: int = 0, tensors: Layout | None = None
+        self,
+        grad: Any,
+        *,
+        name: str = "",
+        step: int = 0,
+        tensors: Layout | None = None,
+        sender: Sender | None = None,
     ) -> Frame:
         """Encode a gradient.
 
@@ -97,6 +103,9 @@ class Codec:
         tensors : sequence of (name, shape), optional
             What `grad` is made of, in order, if it is a bucket of several tensors, flattened.
             Shapes go into the frame, and keys of matrices are coded by their active columns.
+        sender : (rank, world), optional
+            Goes into the frame and into the draws of stochastic rounding, so that ranks draw
+            differently and their errors average out. What is selected does not depend on it.
 
         Returns
         -------
@@ -108,14 +117,14 @@ class Codec:
         LimitExceeded
             If the step does not fit 64 bits, or there are more than 32 dimensions.
         Mismatch
-            If the tensors do not add up to the gradient.
+            If the tensors do not add up to the gradient, or the rank is not one of its world.
         NonFiniteError
             If there is a NaN or an infinity.
         UnsupportedDtypeError
             If the elements are of no such type.
         """
         gradient, recipe = arrays.gradient(grad), self.recipe()
-        whence = origin(recipe, name, gradient.shape, step, tensors)
+        whence = origin(recipe, name, gradient.shape, step, tensors, sender)
         top = int(recipe.kernels.magnitude_max(gradient.bits))
         check_finite(top, gradient, name)
         return encoder.encode_dense(recipe, gradient, top, whence).frame

@@ -13,6 +13,7 @@ from .errors import NonFiniteError
 from .format import frame as wire
 from .format import ids
 from .format.directory import CHUNK, chunk_lengths, measure_chunks, planes
+from .format.draws import GOLDEN, LOW_64
 from .format.frame import Frame
 from .format.header import Header
 from .gathering import Kept, gather_dense, gather_pairs, stream_of
@@ -72,6 +73,8 @@ def _round(recipe: Recipe, kept: Kept, gradient: Gradient, top: int, origin: Ori
         if top >= gradient.element.infinity:
             raise NonFiniteError("a value is infinite once it is scaled; nothing was encoded")
     stream = stream_of(origin)
+    if origin.rank != ids.UNKNOWN_RANK:  # errors of ranks that draw alike would add up
+        stream = (stream + (origin.rank + 1) * GOLDEN) & LOW_64
     return round_values(recipe.quantize, kept, gradient.element, top, stream, kernels)
 
 
@@ -98,6 +101,8 @@ def _write(recipe: Recipe, rounded: Rounded, origin: Origin, n: int) -> Frame:
         bound=rounded.bound,
         step=origin.step,
         contributions=origin.contributions,
+        rank=origin.rank,
+        world=origin.world,
     )
     tables = wire.Tables(values.levels, keys.codes, values.code, keys.seeds)
     measure_chunks(directory, element, keys.rests)

@@ -17,7 +17,7 @@ from .arrays import Gradient, Numbers
 from .errors import StateError
 from .format.frame import Frame
 from .policy import Policy
-from .request import Layout, Recipe, check_finite, origin
+from .request import Layout, Recipe, Sender, check_finite, origin
 from .select.contract import Decision
 
 Buffers = dict[str, NDArray[Any]]
@@ -90,7 +90,13 @@ class ErrorFeedback:
         self._tensors: dict[str, _Tensor] = {}
 
     def encode(
-        self, name: str, grad: Any, *, step: int = 0, tensors: Layout | None = None
+        self,
+        name: str,
+        grad: Any,
+        *,
+        step: int = 0,
+        tensors: Layout | None = None,
+        sender: Sender | None = None,
     ) -> Frame:
         """Encode gradient + residual; `commit(name)` or `rollback(name)` must follow.
 
@@ -102,6 +108,7 @@ class ErrorFeedback:
             As for `Codec.encode`; its type must not change either.
         step : int
         tensors : sequence of (name, shape), optional
+        sender : (rank, world), optional
             As for `Codec.encode`.
 
         Raises
@@ -119,7 +126,7 @@ class ErrorFeedback:
         recipe = self.codec.at(name, gradient.bits.size, step).recipe()
         if getattr(recipe.select, "unbiased", False):
             raise ValueError("unbiased scaling and error feedback exclude each other")
-        whence = origin(recipe, name, gradient.shape, step, tensors)
+        whence = origin(recipe, name, gradient.shape, step, tensors, sender)
         state = self._state(name, gradient)
         total = state.then["residual"].reshape(-1)
         bits = total.view(gradient.bits.dtype)

@@ -27,6 +27,9 @@ class Recipe(NamedTuple):
     kernels: ModuleType
 
 
+Sender = tuple[int, int]
+"""A rank, and the number of ranks."""
+
 Layout = Sequence[tuple[str, Sequence[int]]]
 """Names and shapes of the tensors that a flat bucket is made of, in order."""
 
@@ -37,6 +40,8 @@ class Origin(NamedTuple):
     tensors: tuple[Tensor, ...]
     step: int
     contributions: int = 1
+    rank: int = ids.UNKNOWN_RANK
+    world: int = ids.UNKNOWN_RANK
 
 
 def name_hash(name: str, kernels: ModuleType) -> int:
@@ -46,9 +51,14 @@ def name_hash(name: str, kernels: ModuleType) -> int:
 
 
 def origin(
-    recipe: Recipe, name: str, shape: tuple[int, ...], step: int, tensors: Layout | None = None
+    recipe: Recipe,
+    name: str,
+    shape: tuple[int, ...],
+    step: int,
+    tensors: Layout | None = None,
+    sender: Sender | None = None,
 ) -> Origin:
-    """Check the step and the shapes.
+    """Check the step, the shapes and the sender.
 
     Raises
     ------
@@ -56,7 +66,7 @@ def origin(
         If the step does not fit 64 bits, or there are more than 65,536 tensors, 32 dimensions or
         2**48 elements.
     Mismatch
-        If the tensors do not add up to `shape`.
+        If the tensors do not add up to `shape`, or the sender's rank is not one of its world.
     """
     step = index(step)
     if not 0 <= step < 1 << 64:
@@ -75,7 +85,12 @@ def origin(
         start += prod(lengths)
     if start != prod(map(index, shape)):
         raise Mismatch(f"the tensors hold {start} elements, the gradient {prod(shape)}")
-    return Origin(tuple(table), step)
+    if sender is None:
+        return Origin(tuple(table), step)
+    rank, world = map(index, sender)
+    if not 0 <= rank < world < ids.UNKNOWN_RANK:
+        raise Mismatch(f"rank {rank} is not one of a world of {world}")
+    return Origin(tuple(table), step, rank=rank, world=world)
 
 
 def check_finite(

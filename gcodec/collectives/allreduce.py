@@ -106,16 +106,17 @@ class Allreduce:
         """
         started = perf_counter()
         shape, element, frame, failure = (), FLOAT32, Frame(b""), None
+        sender = self._communicator.rank, self._communicator.size
         try:
             shape = np.shape(grad)
             element = arrays.gradient(grad).widened().element
             result = np.empty(shape, arrays.NUMBERS[element.type]) if out is None else out
             flat = arrays.output(result, element, int(np.prod(shape)), [shape], exact=False)
             if self.feedback is not None:
-                frame = self.feedback.encode(name, grad, step=step, tensors=tensors)
+                frame = self.feedback.encode(name, grad, step=step, tensors=tensors, sender=sender)
             else:
                 codec = self.codec.at(name, flat.size, step)
-                frame = codec.encode(grad, name=name, step=step, tensors=tensors)
+                frame = codec.encode(grad, name=name, step=step, tensors=tensors, sender=sender)
         except (
             Exception
         ) as error:  # whatever it is, the others must hear of it, or they wait for ever

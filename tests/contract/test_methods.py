@@ -296,3 +296,24 @@ def test_unbiased_scaling_stays_outside_feedback():
     memory = gcodec.ErrorFeedback(gcodec.get_codec("randomk:ratio=0.1,unbiased=1"))
     with pytest.raises(ValueError, match="exclude each other"):
         memory.encode("w", np.ones(100, np.float32))
+
+
+def test_ranks_draw_differently_when_they_round_and_alike_when_they_select():
+    grad = as_gradient("laplace", "float32")
+    stochastic = gcodec.Codec(gcodec.RandomK(0.5), gcodec.QSGD(3))
+    frames = [stochastic.encode(grad, sender=(rank, 4)) for rank in range(4)]
+    keys, values = zip(*map(gcodec.decode_sparse, frames), strict=True)
+    assert all(np.array_equal(keys[0], other) for other in keys)
+    assert len({part.tobytes() for part in values}) == 4
+    said = gcodec.inspect(frames[2]).header
+    assert (said["rank"], said["world"]) == (2, 4)
+    errors = [gcodec.decode(frame) - grad for frame in frames]
+    alone = np.mean([np.square(error[keys[0]]).mean() for error in errors])
+    together = np.square(np.mean(errors, axis=0)[keys[0]]).mean()
+    assert together == pytest.approx(alone / 4, rel=0.2)
+
+
+@pytest.mark.parametrize("sender", [(4, 4), (-1, 4), (0, 0), (0, 2**32 - 1)])
+def test_a_rank_outside_its_world_is_refused(sender):
+    with pytest.raises(gcodec.Mismatch, match="world"):
+        gcodec.Codec().encode(as_gradient("laplace", "float32"), sender=sender)
