@@ -350,6 +350,8 @@ def codes():
             chunk([0, 1], levels=[0xFFC0], element=3)),
         "level-minus-0-float64": ("a level of float64 is -0", malformed, 51,
             chunk([0, 1], levels=[0, 1 << 63], element=4)),
+        "level-infinite-float64": ("a level of float64 is infinite", malformed, 51,
+            chunk([0, 1], levels=[0, 0x7FF << 52], element=4)),
         "257-key-codes": ("257 key codes", limit, 52, chunk([0, 1], key_codes=[CODES[0]] * 257)),
         "class-0": ("a key code has class 0", malformed, 53, of_key_code(classes((0, 1), (1, 1)))),
         "class-26": ("a key code has class 26", malformed, 53,

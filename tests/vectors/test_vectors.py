@@ -16,8 +16,8 @@ import gcodec
 
 FOLDER = Path(__file__).parents[2] / "spec" / "vectors" / "1"
 SUMS = (FOLDER / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
-FROZEN_LINES = 724
-FROZEN_SHA256 = "ef4d3ef42e0deda3a7e5b7f848698d424f08616388c2ea61fb3548d4008b2730"
+FROZEN_LINES = 726
+FROZEN_SHA256 = "25001d7315fc8317c6118129b0fc3043b42140e3dd930d4d378ae03a26e6069c"
 """Of the first lines of the list. Change neither after 1.0 is final."""
 
 SPEC = FOLDER.parents[1] / "gcodec-1.md"
