@@ -65,11 +65,13 @@ def gather_dense(
     """What goes of a dense gradient; `states` are those of the selector, one for each part."""
     bits, element, kernels = gradient.bits, gradient.element, recipe.kernels
     n, parts = bits.size, _parts(recipe, origin, bits.size)
+    if states is None or len(states) != len(parts):  # another layout than last time
+        states = [None] * len(parts)
     choices = [
         recipe.select.decide(
             DenseStatistics(bits[part.start : part.stop], element, part.stream, kernels), state
         )
-        for part, state in zip(parts, states or [None] * len(parts), strict=True)
+        for part, state in zip(parts, states, strict=True)
     ]
     chunk_log2 = choose_chunk_log2(n, _density(recipe, parts, n))
     counts = np.zeros(chunk_lengths(n, chunk_log2).size, np.int64)

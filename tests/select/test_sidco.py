@@ -109,6 +109,15 @@ def test_the_state_lives_in_the_memory_and_follows_commits():
     assert bytes(memory.encode("w", grad)) == bytes(twin.encode("w", grad))
 
 
+def test_another_layout_begins_anew():
+    codec = gcodec.get_codec("sidco:ratio=0.01,law=exponential,stages=0,verified=0,per_tensor=1")
+    memory, grad = gcodec.ErrorFeedback(codec), draw("Laplace")
+    for tensors, parts in ((None, 1), ([("a", (N // 2,)), ("b", (N // 2,))], 2), (None, 1)):
+        memory.encode("w", grad, tensors=tensors)
+        memory.commit("w")
+        assert [len(seen) for _, seen in memory.state_dict()["w"]["selector"]] == [1] * parts
+
+
 @pytest.mark.parametrize("shape", [0.2, 0.4, 1.0, 3.0, 30.0])
 def test_gamma_quantiles_against_a_sample(shape):
     sample = np.random.default_rng(0).gamma(shape, size=1 << 20)
