@@ -92,10 +92,10 @@ def choose_keys(
     trials, rests, words = _try_all(directory, lengths, found, allowed, kernels)
     entries, below, codes, bits = _settle(directory, trials, rests, words, found, kernels)
     plain = [i for i, codec in enumerate(allowed) if codec not in CODED]
-    if len(codes) and plain:
-        other = _settle(directory, trials[plain], rests[plain], words[plain], found, kernels)
-        if other[3] <= bits:
-            entries, below, codes, bits = other
+    if len(codes) and plain and 64 * int(words[plain].min(axis=0)[counts > 0].sum()) <= bits:
+        entries, below, codes, _ = _settle(
+            directory, trials[plain], rests[plain], words[plain], found, kernels
+        )
     directory[:] = entries
     return Keys(found.plain, found.gaps, found.by_column, codes, below, np.empty(0, np.uint64))
 
