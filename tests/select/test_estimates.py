@@ -65,13 +65,25 @@ class TestMSTopK:
         assert np.abs(grad[keys]).sum() > 0.999 * np.abs(grad[best]).sum()
 
     def test_the_rest_is_a_run_of_the_band(self):
-        """Two rounds leave a wide band; what is taken of it has no holes."""
+        """Three rounds leave a wide band: all above it goes, and a run without holes of it."""
         grad = laplace()
-        keys = keys_of(gcodec.MSTopK(0.01, rounds=3), grad)
-        assert keys.size == round(0.01 * N)
-        size = np.abs(grad)
-        sure = size[keys].max() > size
-        assert sure.any()
+        keys, size, k = keys_of(gcodec.MSTopK(0.01, rounds=3), grad), np.abs(grad), round(0.01 * N)
+        low, high, lower, upper = 0.0, 1.0, 0.0, float(size.max())
+        mean = size.astype(float).mean()
+        for _ in range(3):
+            part = (low + high) / 2
+            cut = float(np.float32(mean + part * (float(size.max()) - mean)))
+            if np.count_nonzero(size > cut) <= k:
+                high, upper = part, min(upper, cut)
+            else:
+                low, lower = part, max(lower, cut)
+        sure, band = np.flatnonzero(size > upper), np.flatnonzero((size > lower) & (size <= upper))
+        assert 0 < k - sure.size < band.size, "nothing to choose"
+        assert set(sure) <= set(keys.tolist())
+        taken = np.flatnonzero(np.isin(band, keys))
+        assert taken.size == k - sure.size
+        assert (np.diff(taken) == 1).all()
+        assert keys.size == k
 
     @pytest.mark.parametrize("value", [1.0, 0.0])
     def test_constant_input(self, value):
