@@ -17,6 +17,9 @@ import gcodec
 from gcodec.packing import KEY_PACKINGS
 
 RATIOS = (0.01, 0.001)
+KEYS = 1.2e5
+"""Independent positions are at least so many, or fixed costs would count."""
+
 COARSE = {"2 bits": gcodec.FewBit(2), "sign": gcodec.FewBit(1, per_sign=False)}
 VALUES = "reclog:ratio={ratio},per_octave=4"
 
@@ -95,12 +98,11 @@ def main():
     arguments = parser.parse_args()
     figures = {"independent": {}, "real": {}}
     for ratio in RATIOS:
-        rows = figures["independent"][ratio] = independent(arguments.n, ratio)
+        n = max(arguments.n, round(KEYS / ratio))
+        rows = figures["independent"][ratio] = independent(n, ratio)
         columns = list(next(iter(rows.values())))
         cells = [[keys, *row.values()] for keys, row in rows.items()]
-        print(
-            table(f"\nindependent positions, {ratio:.1%} of {arguments.n}", ["", *columns], cells)
-        )
+        print(table(f"\nindependent positions, {ratio:.1%} of {n}", ["", *columns], cells))
     for ratio in RATIOS if arguments.gradients else ():
         described = arguments.gradients / "layers.json"
         layers = json.loads(described.read_text()) if described.exists() else {}
