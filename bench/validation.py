@@ -17,7 +17,7 @@ from gcodec.format.directory import KEY_HIGH, KEY_LOW, SIGN, VALUE_HIGH, VALUE_L
 from gcodec.format.frame import parse
 from gcodec.format.ids import KeyCodec, ValueCodec
 from gcodec.kernels import load
-from gcodec.kernels.cpu.bits import LOW_SIX, ONE, SIX, ZERO, get
+from gcodec.kernels.cpu.bits import LOW_SIX, ONE, SIX, ZERO, window
 from gcodec.kernels.cpu.jit import trailing_zeros
 
 TARGET = 1.25
@@ -48,7 +48,7 @@ def trusting(starts, counts, shifts, payload, levels, chunk_log2, out):
                 key_rest = payload[key_word]
             bit = (key_word << SIX) + trailing_zeros(key_rest)
             key_rest &= key_rest - ONE
-            gap = ((bit - key_next) << key_shift) | get(payload, key_low, key_mask)
+            gap = ((bit - key_next) << key_shift) | (window(payload, key_low) & key_mask)
             key_next = bit + ONE
             key_low += key_shift
             position += gap + ONE
@@ -57,7 +57,7 @@ def trusting(starts, counts, shifts, payload, levels, chunk_log2, out):
                 value_rest = payload[value_word]
             bit = (value_word << SIX) + trailing_zeros(value_rest)
             value_rest &= value_rest - ONE
-            index = ((bit - value_next) << value_shift) | get(payload, value_low, value_mask)
+            index = ((bit - value_next) << value_shift) | (window(payload, value_low) & value_mask)
             value_next = bit + ONE
             value_low += value_shift
             negative = (payload[sign >> SIX] >> (sign & LOW_SIX)) & ONE
@@ -68,7 +68,7 @@ def trusting(starts, counts, shifts, payload, levels, chunk_log2, out):
 
 def prepare(frame):
     """Arguments of `trusting` but the output."""
-    parsed = parse(as_bytes(frame), load("cpu").xxh64)
+    parsed = parse(as_bytes(frame), load("cpu"))
     directory = parsed.directory
     assert (directory["key_codec"] == KeyCodec.RICE).all()
     assert (directory["val_codec"] == ValueCodec.RICE).all()

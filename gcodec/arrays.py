@@ -1,6 +1,8 @@
 """From what callers pass to what kernels take: the only file that knows kinds of arrays."""
 
 from collections.abc import Sequence
+from functools import lru_cache
+from math import prod
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -10,6 +12,7 @@ from .errors import BackendUnavailableError, Mismatch, UnsupportedDtypeError
 from .format.elements import ELEMENTS, FLOAT32, Element, Patterns
 from .format.ids import ElementType
 
+CACHE_LINE: Final = 64
 Numbers = NDArray[Any]
 """float16, float32, float64, or uint16 for the bit patterns of bfloat16, which NumPy has not."""
 
@@ -66,6 +69,7 @@ def narrow(numbers: Numbers, element: Element, *, saturate: bool = False) -> Pat
     return patterns
 
 
+@lru_cache
 def element_of(dtype: np.dtype[Any]) -> Element | None:
     """The element type of a NumPy dtype, or of one that other packages add; None if none."""
     if dtype.name == "bfloat16" and dtype.itemsize == 2 and dtype.isnative:
@@ -79,6 +83,15 @@ def read_only(array: NDArray[Any]) -> NDArray[Any]:
     view = array.view()
     view.flags.writeable = False
     return view
+
+
+def aligned(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+    """An array that starts with a cache line; what it holds is arbitrary."""
+    size = prod(shape) * np.dtype(dtype).itemsize
+    raw = np.empty(size + CACHE_LINE, np.uint8)
+    start = -raw.ctypes.data % CACHE_LINE
+    array: NDArray[Any] = raw[start : start + size].view(dtype).reshape(shape)
+    return array
 
 
 def gradient(array: Any) -> Gradient:

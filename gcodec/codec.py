@@ -1,6 +1,7 @@
 """A codec: which elements go, what their values become, how keys are packed."""
 
 from dataclasses import dataclass, field
+from functools import partial
 from operator import index
 from typing import Any
 
@@ -125,9 +126,8 @@ class Codec:
         """
         gradient, recipe = arrays.gradient(grad), self.recipe()
         whence = origin(recipe, name, gradient.shape, step, tensors, sender)
-        top = int(recipe.kernels.magnitude_max(gradient.bits))
-        check_finite(top, gradient, name)
-        return encoder.encode_dense(recipe, gradient, top, whence).frame
+        check = partial(check_finite, gradient=gradient, name=name)
+        return encoder.encode_dense(recipe, gradient, check, whence).frame
 
     def encode_sparse(
         self, keys: Any, values: Any, n: int, *, name: str = "", step: int = 0
@@ -159,6 +159,5 @@ class Codec:
         whence = origin(recipe, name, (n,), step)
         n = index(n)
         positions, pairs = arrays.pairs(keys, values, n)
-        top = int(recipe.kernels.magnitude_max(pairs.bits))
-        check_finite(top, pairs, name, keys=positions)
-        return encoder.encode_pairs(recipe, positions, pairs, top, whence, n)
+        check = partial(check_finite, gradient=pairs, name=name, keys=positions)
+        return encoder.encode_pairs(recipe, positions, pairs, check, whence, n)

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import arrays
-from .errors import Corrupt, LimitExceeded, Mismatch
+from .errors import LimitExceeded, Mismatch
 from .format import frame as wire
 from .format.elements import FLOAT32, Patterns
 from .kernels import load
-from .packing import read_payload
+from .packing import read_chunks
 from .request import name_hash
 
 MAX_ELEMENTS: Final = 1 << 28
@@ -53,27 +53,13 @@ def unpack_chunks(
     parsed: wire.Parsed, kernels: ModuleType, first: int, stop: int | None
 ) -> Content:
     """What chunks `first` to `stop` hold, checked as by `unpack`; others are not looked at."""
-    check_chunks(parsed, kernels, first, stop)
-    directory, lengths = parsed.directory[first:stop], parsed.lengths[first:stop]
-    part = parsed._replace(directory=directory, lengths=lengths)
-    keys, bits = read_payload(part, first, kernels)
-    counts = directory["nnz"].astype(np.int64)
+    keys, bits = read_chunks(parsed, first, stop, kernels)
+    counts = parsed.directory["nnz"][first:stop].astype(np.int64)
     return Content(parsed, keys, bits, counts, first)
 
 
-def check_chunks(parsed: wire.Parsed, kernels: ModuleType, first: int, stop: int | None) -> None:
-    """Raise `Corrupt` if the bytes of one of these chunks do not match its check."""
-    directory = parsed.directory[first:stop]
-    checks = np.zeros(directory.size, np.uint32)
-    payload = arrays.read_only(parsed.payload.view(np.uint8))
-    kernels.chunk_checks(payload, directory, first, checks)
-    wrong = checks != directory["check"]
-    if wrong.any():
-        raise Corrupt(f"chunk {first + int(np.argmax(wrong))}: check does not match the payload")
-
-
 def _parse(frame: Any, kernels: ModuleType) -> wire.Parsed:
-    return wire.parse(arrays.as_bytes(frame), kernels.xxh64)
+    return wire.parse(arrays.as_bytes(frame), kernels)
 
 
 def add(content: Content, flat: arrays.Numbers, scale: float, kernels: ModuleType) -> None:

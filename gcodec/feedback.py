@@ -6,6 +6,7 @@ Error feedback: Seide et al. (Interspeech 2014), Aji and Heafield (EMNLP 2017), 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from math import isfinite, sqrt
 from typing import Any
 
@@ -19,6 +20,7 @@ from .format.frame import Frame
 from .policy import Policy
 from .request import Layout, Recipe, Sender, check_finite, origin
 from .select.contract import Decision
+from .statistics import Sum
 
 Buffers = dict[str, NDArray[Any]]
 
@@ -130,11 +132,12 @@ class ErrorFeedback:
         state = self._state(name, gradient)
         total = state.then["residual"].reshape(-1)
         bits = total.view(gradient.bits.dtype)
-        top = self._compensate(gradient.numbers(), state, recipe, total, bits)
+        pending = self._compensate(gradient.numbers(), state, recipe, total)
         summed = gradient._replace(bits=arrays.read_only(bits))
-        check_finite(top, summed, name, "the sum of gradient and residual of")
+        what = "the sum of gradient and residual of"
+        check = partial(check_finite, gradient=summed, name=name, what=what)
         encoded = encoder.encode_dense(
-            recipe, summed, top, whence, residual=total, states=state.selector
+            recipe, summed, check, whence, residual=total, pending=pending, states=state.selector
         )
         self._sent(state, encoded, recipe)
         choices = encoded.choices
@@ -201,11 +204,12 @@ class ErrorFeedback:
                 value = arrays.gradient(saved[buffer]).widened()
                 top = int(value.element.magnitudes(value.bits).max(initial=0))
                 check_finite(top, value, name, f"the {buffer} of")
-                buffers[buffer] = np.array(value.numbers()).reshape(value.shape)
+                buffers[buffer] = arrays.aligned(value.shape, value.numbers().dtype)
+                buffers[buffer][...] = value.numbers().reshape(value.shape)
             kinds = {(buffer.shape, buffer.dtype) for buffer in buffers.values()}
             if len(kinds) > 1:
                 raise StateError(f"the buffers of {name!r} differ in shape or type")
-            spare = {buffer: np.empty_like(value) for buffer, value in buffers.items()}
+            spare = {name: arrays.aligned(old.shape, old.dtype) for name, old in buffers.items()}
             loaded[name] = _Tensor(buffers, spare, saved.get("selector"))
         self._tensors = loaded
 
@@ -214,8 +218,10 @@ class ErrorFeedback:
         dtype = arrays.NUMBERS[gradient.element.type]
         state = self._tensors.get(name)
         if state is None:
-            now = {buffer: np.zeros(gradient.shape, dtype) for buffer in self.BUFFERS}
-            return _Tensor(now, {buffer: np.empty(gradient.shape, dtype) for buffer in now})
+            now = {buffer: arrays.aligned(gradient.shape, dtype) for buffer in self.BUFFERS}
+            for buffer in now.values():
+                buffer.fill(0)
+            return _Tensor(now, {buffer: arrays.aligned(gradient.shape, dtype) for buffer in now})
         if state.open:
             raise StateError(f"the last message of {name!r} is open: commit or rollback it first")
         residual = state.now["residual"]
@@ -227,13 +233,12 @@ class ErrorFeedback:
         return state
 
     def _compensate(
-        self, numbers: Numbers, state: _Tensor, recipe: Recipe, total: Numbers, bits: NDArray[Any]
-    ) -> int:
-        """Write what is to be sent; its largest magnitude pattern."""
+        self, numbers: Numbers, state: _Tensor, recipe: Recipe, total: Numbers
+    ) -> Sum | None:
+        """Write what is to be sent, or say of what it is the sum."""
         kind = total.dtype.type
         before = arrays.read_only(state.now["residual"].reshape(-1))
-        gamma, beta = kind(self.gamma), kind(self.beta)
-        return int(recipe.kernels.compensate(numbers, before, gamma, beta, total, bits))
+        return Sum(numbers, before, kind(self.gamma), kind(self.beta), total)
 
     def _sent(self, state: _Tensor, encoded: encoder.Encoded, recipe: Recipe) -> None:
         """What else changes once it is known what goes."""
@@ -296,24 +301,22 @@ class MomentumFeedback(ErrorFeedback):
         self.clip, self.world = clip, world
 
     def _compensate(
-        self, numbers: Numbers, state: _Tensor, recipe: Recipe, total: Numbers, bits: NDArray[Any]
-    ) -> int:
+        self, numbers: Numbers, state: _Tensor, recipe: Recipe, total: Numbers
+    ) -> Sum | None:
         kind = total.dtype.type
         if self.clip is not None:
             numbers = self._clipped(numbers)
         old = {name: arrays.read_only(state.now[name].reshape(-1)) for name in self.BUFFERS}
-        return int(
-            recipe.kernels.correct(
-                arrays.read_only(numbers),
-                old["velocity"],
-                old["residual"],
-                kind(self.momentum),
-                self.nesterov,
-                state.then["velocity"].reshape(-1),
-                total,
-                bits,
-            )
+        recipe.kernels.correct(
+            arrays.read_only(numbers),
+            old["velocity"],
+            old["residual"],
+            kind(self.momentum),
+            self.nesterov,
+            state.then["velocity"].reshape(-1),
+            total,
         )
+        return None
 
     def _clipped(self, numbers: Numbers) -> Numbers:
         assert self.clip is not None

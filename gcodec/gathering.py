@@ -1,9 +1,9 @@
 """From a selector's choice to the elements that go.
 
-Only `gather` and the statistics touch all n elements; everything after them works on what was kept.
+Only the statistics touch all n elements; everything after them works on what was kept.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any, Final, NamedTuple
 
@@ -16,7 +16,7 @@ from .format.elements import Element, Patterns
 from .packing import drawn_keys
 from .request import Origin, Recipe
 from .select.contract import Choice, Decision, Drawn, Picked
-from .statistics import DenseStatistics, PairStatistics
+from .statistics import SEGMENT, DenseStatistics, PairStatistics, Sum
 
 STEP_STRIDE: Final = 0xD134_2543_DE82_EF95
 LOW_64: Final = 0xFFFF_FFFF_FFFF_FFFF
@@ -34,7 +34,8 @@ class Kept(NamedTuple):
     """Elements that go.
 
     keys, bits : position within the chunk and pattern of each; counts : how many per chunk
-    least : the smallest magnitude pattern that could have been kept; 0 if zeros are
+    least, top : the smallest magnitude pattern that could have been kept, 0 if zeros are, and the
+        largest
     seed : what the keys follow from, if they were drawn
     choices : what the selector decided for each part
     """
@@ -44,6 +45,7 @@ class Kept(NamedTuple):
     counts: NDArray[np.int64]
     chunk_log2: int
     least: int
+    top: int
     seed: int | None
     choices: Sequence[Choice]
 
@@ -60,33 +62,56 @@ def stream_of(origin: Origin, tensor: int = 0) -> int:
 
 
 def gather_dense(
-    recipe: Recipe, gradient: Gradient, origin: Origin, states: Sequence[Any] | None = None
+    recipe: Recipe,
+    gradient: Gradient,
+    check: Callable[[int], None],
+    origin: Origin,
+    states: Sequence[Any] | None = None,
+    pending: Sum | None = None,
 ) -> Kept:
-    """What goes of a dense gradient; `states` are those of the selector, one for each part."""
+    """What goes of a dense gradient; `states` are those of the selector, one for each part.
+
+    `check` is given the largest magnitude pattern and raises if it is no number. If the gradient is
+    the result of a `pending` sum, that is worked out.
+    """
     bits, element, kernels = gradient.bits, gradient.element, recipe.kernels
     n, parts = bits.size, _parts(recipe, origin, bits.size)
     if states is None or len(states) != len(parts):  # another layout than last time
         states = [None] * len(parts)
-    choices = [
-        recipe.select.decide(
-            DenseStatistics(bits[part.start : part.stop], element, part.stream, kernels), state
-        )
-        for part, state in zip(parts, states, strict=True)
-    ]
     chunk_log2 = choose_chunk_log2(n, _density(recipe, parts, n))
-    counts = np.zeros(chunk_lengths(n, chunk_log2).size, np.int64)
+    statistics = [
+        DenseStatistics(
+            bits[part.start : part.stop],
+            element,
+            part.stream,
+            kernels,
+            part.start,
+            chunk_log2,
+            pending and pending.part(part.start, part.stop),
+        )
+        for part in parts
+    ]
+    choices = [
+        recipe.select.decide(own, state) for own, state in zip(statistics, states, strict=True)
+    ]
+    by_size = all(isinstance(choice, Decision) for choice in choices)
+    if not by_size:
+        for own in statistics:
+            own.finish()
+    top = 0 if by_size else int(kernels.magnitude_max(bits))
+    check(top)
     if isinstance(choices[0], Drawn):
-        return _draw(choices[0], gradient, chunk_log2, choices)
+        return _draw(choices[0], gradient, chunk_log2, choices, top)
+    counts = np.zeros(chunk_lengths(n, chunk_log2).size, np.int64)
     gathered = []
-    for part, choice in zip(parts, choices, strict=True):
-        own = bits[part.start : part.stop]
+    for part, own, choice in zip(parts, statistics, choices, strict=True):
         if isinstance(choice, Decision):
-            room = np.empty(choice.kept, np.uint32), np.empty(choice.kept, element.pattern)
-            rule = choice.threshold, choice.ties
-            kernels.gather(own, part.start, *rule, chunk_log2, *room, counts)
-            gathered.append(room)
+            found = own.chosen(choice)
+            counts[: found.counts.size] += found.counts
+            gathered.append((found.keys, found.bits))
         elif isinstance(choice, Picked):
-            values = _scaled(own[choice.positions], element, choice.scale)
+            picked = bits[part.start : part.stop][choice.positions]
+            values = _scaled(picked, element, choice.scale)
             keys, more = _by_chunk(choice.positions + part.start, chunk_log2, counts.size)
             counts += more
             gathered.append((keys, values))
@@ -94,18 +119,24 @@ def gather_dense(
         keys, values = gathered[0]
     else:
         keys, values = (np.concatenate(column) for column in zip(*gathered, strict=True))
-    return Kept(keys, values, counts, chunk_log2, _least(choices), None, choices)
+    if by_size:  # then what is largest goes, and what is no number is larger
+        top = int(kernels.magnitude_max(read_only(values)))
+        check(top)
+    return Kept(keys, values, counts, chunk_log2, _least(choices), top, None, choices)
 
 
 def gather_pairs(
     recipe: Recipe,
     keys: NDArray[np.int64],
     values: Gradient,
+    check: Callable[[int], None],
     origin: Origin,
     n: int,
 ) -> Kept:
     """What goes of n elements that are zero but at ascending `keys`: the same as if dense."""
     element, kernels = values.element, recipe.kernels
+    top = int(kernels.magnitude_max(values.bits))
+    check(top)
     stored = element.magnitudes(values.bits) > 0
     given, (keys, bits) = (keys, values.bits), (keys[stored], read_only(values.bits[stored]))
     parts = _parts(recipe, origin, n)
@@ -119,20 +150,17 @@ def gather_pairs(
         choice = recipe.select.decide(statistics)
         if isinstance(choice, Decision):
             if choice.threshold == 0 and choice.ties:
-                return _gather_densified(recipe, *given, element, origin, n)
-            at, at_bits = np.empty(choice.kept, np.uint32), np.empty(choice.kept, bits.dtype)
-            rule = choice.threshold, choice.ties
-            kernels.gather(own_bits, 0, *rule, 62, at, at_bits, np.zeros(1, np.int64))
-            taken.append(at.astype(np.int64) + first)
+                return _gather_densified(recipe, *given, element, check, origin, n)
+            taken.append(statistics.chosen(choice).positions(SEGMENT) + first)
         elif isinstance(choice, Picked) and not choice.zeros:
             taken.append(np.searchsorted(own, choice.positions) + first)
         else:
-            return _gather_densified(recipe, *given, element, origin, n)
+            return _gather_densified(recipe, *given, element, check, origin, n)
         choices.append(choice)
     at = np.concatenate(taken)
     chunk_log2 = choose_chunk_log2(n, _density(recipe, parts, n))
     local, counts = _by_chunk(keys[at], chunk_log2, chunk_lengths(n, chunk_log2).size)
-    return Kept(local, bits[at], counts, chunk_log2, _least(choices), None, choices)
+    return Kept(local, bits[at], counts, chunk_log2, _least(choices), top, None, choices)
 
 
 def _gather_densified(
@@ -140,16 +168,19 @@ def _gather_densified(
     keys: NDArray[np.int64],
     bits: Patterns,
     element: Element,
+    check: Callable[[int], None],
     origin: Origin,
     n: int,
 ) -> Kept:
     """Pairs of which zeros are to be sent too."""
     dense = np.zeros(n, element.pattern)
     dense[keys] = bits
-    return gather_dense(recipe, Gradient(read_only(dense), element, (n,)), origin)
+    return gather_dense(recipe, Gradient(read_only(dense), element, (n,)), check, origin)
 
 
-def _draw(choice: Drawn, gradient: Gradient, chunk_log2: int, choices: Sequence[Choice]) -> Kept:
+def _draw(
+    choice: Drawn, gradient: Gradient, chunk_log2: int, choices: Sequence[Choice], top: int
+) -> Kept:
     """Elements at positions that follow from a seed; chunks get their share of them."""
     bits, element, n = gradient.bits, gradient.element, gradient.bits.size
     lengths = chunk_lengths(n, chunk_log2)
@@ -160,7 +191,7 @@ def _draw(choice: Drawn, gradient: Gradient, chunk_log2: int, choices: Sequence[
     values = bits[chunks + keys]
     if choice.unbiased:
         values = _scaled(values, element, widths)
-    return Kept(keys, values, counts, chunk_log2, 0, choice.seed, choices)
+    return Kept(keys, values, counts, chunk_log2, 0, top, choice.seed, choices)
 
 
 def _scaled(bits: Patterns, element: Element, scale: Any) -> Patterns:

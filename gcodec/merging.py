@@ -1,6 +1,7 @@
 """Frames of the same layout added up without a dense array between."""
 
 from collections.abc import Iterable
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -79,6 +80,5 @@ def merge(frames: Iterable[Any], *, codec: Codec = LOSSLESS) -> Frame:
     origin = Origin(first.tensors, first.header.step, contributions)
     n = sum(prod(tensor.shape) for tensor in first.tensors)
     pairs = gradient(values)
-    top = int(kernels.magnitude_max(pairs.bits))
-    check_finite(top, pairs, "", "the sum", keys)
-    return encoder.encode_pairs(recipe, keys, pairs, top, origin, n)
+    check = partial(check_finite, gradient=pairs, name="", what="the sum", keys=keys)
+    return encoder.encode_pairs(recipe, keys, pairs, check, origin, n)

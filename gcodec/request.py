@@ -1,6 +1,7 @@
 """What is asked of an encode: a codec's answers, and what a frame says about its origin."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from math import prod
 from operator import index
 from types import ModuleType
@@ -44,6 +45,7 @@ class Origin(NamedTuple):
     world: int = ids.UNKNOWN_RANK
 
 
+@lru_cache
 def name_hash(name: str, kernels: ModuleType) -> int:
     """What stands for a tensor's name in a frame: XXH64 of its UTF-8 bytes."""
     utf8 = name.encode("utf-8", "surrogatepass")

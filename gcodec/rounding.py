@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import narrow, widen
+from .arrays import narrow, read_only, widen
 from .format.draws import mix
 from .format.elements import Element, Patterns
 from .format.ids import BoundKind, Rounding
@@ -24,20 +24,23 @@ class Rounded(NamedTuple):
     """Kept elements as they go.
 
     element : the type they decode to
-    bits : patterns of what they decode to
-    codes, signs : index into the grid's levels and 1 where negative; none if values travel as they
-        are
+    joint : 2 * level + 1 where negative, of each; none if values travel as they are
+    table : what each such number decodes to; zeros have no sign
+    own_signs : whether negative levels are others than the positive ones
     """
 
     kept: Kept
     element: Element
-    bits: Patterns
-    grid: Grid | None
-    codes: NDArray[np.uint32]
-    signs: NDArray[np.uint32]
+    joint: NDArray[np.uint32] | None
+    table: Patterns
+    own_signs: bool
     bound_kind: BoundKind
     bound: float
     rounding: Rounding
+
+    def decoded(self) -> Patterns:
+        """Patterns of what the elements decode to."""
+        return self.kept.bits if self.joint is None else self.table[self.joint]
 
 
 class _Values:
@@ -67,36 +70,45 @@ def round_values(
     quantize: Quantizer, kept: Kept, element: Element, top: int, stream: int, kernels: ModuleType
 ) -> Rounded:
     """Round kept elements, of which none has a magnitude pattern above `top`."""
-    nothing = np.empty(0, np.uint32)
     if isinstance(quantize, Cast) and quantize.element().precision < element.precision:
         target = quantize.element()
         bits = narrow(widen(kept.bits, element), target, saturate=True)
         bound = _cast_bound(kept.bits, element, bits, target)
-        return Rounded(kept._replace(bits=bits), target, bits, None, nothing, nothing,
-                       BoundKind.ABSOLUTE, bound, Rounding.NEAREST)  # fmt: skip
+        return _as_they_are(kept._replace(bits=bits), target, BoundKind.ABSOLUTE, bound)
     values = _Values(element, kept.bits, kept.least, max(kept.least, top))
     grid = quantize.grid(values)
     if grid is None:
-        return Rounded(kept, element, kept.bits, None, nothing, nothing,
-                       BoundKind.EXACT, 0.0, Rounding.NEAREST)  # fmt: skip
-    codes = np.empty(kept.bits.size, np.uint32)
+        return _as_they_are(kept, element, BoundKind.EXACT, 0.0)
+    joint = np.empty(kept.bits.size, np.uint32)
     if grid.boundaries is None:
         numbers = values.scaled(grid.levels)
         seed = np.uint64(mix(quantize.seed, stream))
-        kernels.round_randomly(values.magnitudes, numbers, seed, kept.positions(), codes)
+        kernels.round_randomly(values.magnitudes, numbers, seed, kept.positions(), joint)
+        joint = joint << np.uint32(1) | element.signs(kept.bits)
     else:
-        kernels.quantize(kept.bits, grid.boundaries, codes)
-    signs = element.signs(kept.bits)
-    levels = grid.levels[codes]
-    if grid.negative is not None:
-        levels = np.where(signs, grid.negative[codes], levels)
-    signs = signs * (levels != 0)
+        kernels.quantize(read_only(kept.bits), grid.boundaries, joint)
+    table = _table(grid, element)
+    if not table.all():
+        joint[table[joint] == 0] &= ~np.uint32(1)
     rounding = Rounding.STOCHASTIC if grid.boundaries is None else Rounding.NEAREST
-    bits = levels | (signs.astype(element.pattern) << element.pattern.type(element.bits - 1))
-    rounded = Rounded(
-        kept, element, bits, grid, codes, signs, grid.bound_kind, grid.bound, rounding
-    )
+    rounded = Rounded(kept, element, joint, table, grid.negative is not None,
+                      grid.bound_kind, grid.bound, rounding)  # fmt: skip
     return _without_zeros(rounded) if kept.seed is None else rounded
+
+
+def _as_they_are(kept: Kept, element: Element, kind: BoundKind, bound: float) -> Rounded:
+    nothing = np.empty(0, element.pattern)
+    return Rounded(kept, element, None, nothing, False, kind, bound, Rounding.NEAREST)
+
+
+def _table(grid: Grid, element: Element) -> Patterns:
+    """Each level and its negative, by turns."""
+    table = np.empty((grid.levels.size, 2), element.pattern)
+    table[:, 0] = grid.levels
+    negative = grid.levels if grid.negative is None else grid.negative
+    sign = element.pattern.type(1 << element.bits - 1)
+    table[:, 1] = negative | (negative != 0) * sign
+    return table.reshape(-1)
 
 
 def _cast_bound(exact: Patterns, element: Element, bits: Patterns, target: Element) -> float:
@@ -107,14 +119,13 @@ def _cast_bound(exact: Patterns, element: Element, bits: Patterns, target: Eleme
 
 def _without_zeros(rounded: Rounded) -> Rounded:
     """Leave out what became zero, if that is most: one bit is the least that a code takes."""
-    kept, stays = rounded.kept, rounded.bits != 0
+    kept, joint = rounded.kept, rounded.joint
+    if joint is None or rounded.table.all():
+        return rounded
+    stays = rounded.table[joint] != 0
     if 2 * int(np.count_nonzero(stays)) >= stays.size:
         return rounded
     chunks = np.repeat(np.arange(kept.counts.size), kept.counts)
     counts = np.bincount(chunks[stays], minlength=kept.counts.size).astype(np.int64)
-    return rounded._replace(
-        kept=kept._replace(keys=kept.keys[stays], bits=kept.bits[stays], counts=counts),
-        bits=rounded.bits[stays],
-        codes=rounded.codes[stays],
-        signs=rounded.signs[stays],
-    )
+    kept = kept._replace(keys=kept.keys[stays], bits=kept.bits[stays], counts=counts)
+    return rounded._replace(kept=kept, joint=joint[stays])

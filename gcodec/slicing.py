@@ -5,14 +5,13 @@ from typing import Any
 import numpy as np
 
 from .arrays import as_bytes, read_only
-from .decoder import check_chunks
-from .encoder import finish
 from .errors import Mismatch
 from .format import frame as wire
 from .format.frame import Frame
 from .format.header import HEADER_SIZE
 from .format.sections import Tensor
 from .kernels import load
+from .packing import check_chunks, write_checks
 
 
 def slice(frame: Any, start: int, stop: int, *, backend: str = "cpu") -> Frame:
@@ -44,7 +43,7 @@ def slice(frame: Any, start: int, stop: int, *, backend: str = "cpu") -> Frame:
     True
     """
     kernels = load(backend)
-    parsed = wire.parse(as_bytes(frame), kernels.xxh64)
+    parsed = wire.parse(as_bytes(frame), kernels)
     header = parsed.header
     n, size = header.n_elements, 1 << header.chunk_log2
     if not 0 <= start <= stop <= n or any(end % size and end != n for end in (start, stop)):
@@ -53,7 +52,7 @@ def slice(frame: Any, start: int, stop: int, *, backend: str = "cpu") -> Frame:
             f"{size}, or {n}"
         )
     first, last = -(-start // size), -(-stop // size)
-    check_chunks(parsed, kernels, first, last)
+    check_chunks(parsed, first, last, kernels)
     directory = parsed.directory[first:last].copy()
     begin = int(parsed.directory["off16"][first]) * 2 if directory.size else 0
     header = header._replace(
@@ -68,4 +67,5 @@ def slice(frame: Any, start: int, stop: int, *, backend: str = "cpu") -> Frame:
         tables = tables._replace(seeds=moved)
     work = wire.draft(header, [nameless], tables, directory)
     work.payload[:] = parsed.payload[begin : begin + work.payload.size]
-    return finish(work, kernels)
+    write_checks(work, kernels)
+    return wire.seal(work, kernels.xxh64)

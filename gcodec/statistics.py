@@ -1,30 +1,138 @@
 """Answers to a selector's questions: the same over a dense gradient and its key-value pairs."""
 
 from types import ModuleType
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .arrays import Numbers, read_only, widen
 from .format.elements import Element, Patterns
-from .select.contract import Moments
+from .select.contract import Decision, Moments
 
 HISTOGRAM_BINS = 2048
 SAMPLES = 1 << 14
 SEGMENT = 30
 LANES = 16
+SLACK = 128
+"""Room beyond what is wanted: `collect` stops short of the last 64."""
+
+
+class Candidates(NamedTuple):
+    """Elements of at least a magnitude: position within the chunk, pattern, number by chunk."""
+
+    floor: int
+    keys: NDArray[np.uint32]
+    bits: Patterns
+    counts: NDArray[np.int64]
+
+    def positions(self, chunk_log2: int) -> NDArray[np.int64]:
+        """Flat positions."""
+        chunks = np.repeat(np.arange(self.counts.size), self.counts)
+        positions: NDArray[np.int64] = (chunks << chunk_log2) + self.keys
+        return positions
+
+    def picked(self, choice: Decision, kernels: ModuleType) -> "Candidates":
+        """Those that are chosen, in the same memory."""
+        if choice.kept == self.keys.size:
+            return self
+        kept = kernels.pick(self.keys, self.bits, self.counts, choice.threshold, choice.ties)
+        return self._replace(keys=self.keys[:kept], bits=self.bits[:kept])
+
+
+class Sum(NamedTuple):
+    """`out = gamma * grad + beta * residual`, to be worked out on the way."""
+
+    grad: Numbers
+    residual: Numbers
+    gamma: Any
+    beta: Any
+    out: Numbers
+
+    def part(self, start: int, stop: int) -> "Sum":
+        own = slice(start, stop)
+        return self._replace(grad=self.grad[own], residual=self.residual[own], out=self.out[own])
 
 
 class DenseStatistics:
-    """Statistics of `bits`, the patterns of all n elements."""
+    """Statistics of `bits`, the patterns of all n elements.
 
-    def __init__(self, bits: Patterns, element: Element, stream: int, kernels: ModuleType) -> None:
+    Elements that are large are collected on the way, so that they need not be looked for again:
+    they are `start` to `start + n` of a frame with chunks of 2**chunk_log2. If the elements are a
+    sum that is not there yet, the same pass over them adds.
+    """
+
+    def __init__(
+        self,
+        bits: Patterns,
+        element: Element,
+        stream: int,
+        kernels: ModuleType,
+        start: int = 0,
+        chunk_log2: int = SEGMENT,
+        pending: Sum | None = None,
+    ) -> None:
         self.n, self.element, self.stream = bits.size, element, stream
-        self._bits, self._kernels = bits, kernels
+        self._there, self._kernels, self._start, self._chunk_log2 = bits, kernels, start, chunk_log2
+        self._pending = pending
         self._numbers: Numbers | None = None
+        self._found: Candidates | None = None
+
+    @property
+    def _bits(self) -> Patterns:
+        """All patterns, worked out."""
+        self._add_up(0)
+        return self._there
+
+    def _add_up(self, at: int) -> None:
+        """Make the elements from number `at` on those of the sum."""
+        if self._pending is not None:
+            part, self._pending = self._pending.part(at, self.n), None
+            self._kernels.compensate(*part)
+
+    def finish(self) -> None:
+        """Make sure that the elements are there."""
+        self._add_up(0)
+
+    def candidates(self, floor: int, room: int, most: int) -> Candidates | None:
+        """Elements of at least `floor`, or some more; None if they are more than `most`."""
+        if self._found is not None and self._found.floor <= floor:
+            return self._found
+        size, log2 = self._there.size, self._chunk_log2
+        room, most = min(room, size) + SLACK, min(most, size) + SLACK
+        counts = np.zeros((self._start + size - 1 >> log2) + 1 if size else 0, np.int64)
+        at, kept, keys, bits = 0, 0, np.empty(0, np.uint32), np.empty(0, self._there.dtype)
+        while True:
+            keys, bits = _longer(keys, kept, room), _longer(bits, kept, room)
+            what = self._there, self._start, floor, log2, at, kept, keys, bits, counts
+            if self._pending is None:
+                at, kept = self._kernels.collect(*what)
+            else:
+                out = self._pending.out.view(self.element.pattern)
+                at, kept = self._kernels.collect_sum(*self._pending, out, *what[1:])
+            if at == size:
+                self._pending = None
+                self._found = Candidates(floor, keys[:kept], bits[:kept], counts)
+                return self._found
+            if room >= most:
+                self._add_up(at)
+                return None
+            room = min(4 * room, most)
+
+    def chosen(self, choice: Decision) -> Candidates:
+        """The elements of a decision. The last question: what was collected is overwritten."""
+        floor = choice.threshold + (choice.ties == 0)
+        found = self.candidates(floor, choice.kept, self._bits.size)
+        assert found is not None
+        return found.picked(choice, self._kernels)
 
     def count_above(self, threshold: int) -> int:
-        return int(self._kernels.count_above(self._bits, threshold))
+        found = self.candidates(threshold + 1, self.n // 64, self.n // 8)
+        if found is None:
+            return int(self._kernels.count_above(self._bits, threshold))
+        if found.floor == threshold + 1:
+            return found.keys.size
+        return int(self._kernels.count_above(read_only(found.bits), threshold))
 
     def largest(self) -> int:
         return int(self._kernels.magnitude_max(self._bits))
@@ -59,12 +167,12 @@ class DenseStatistics:
         return float(np.log(sampled).mean())
 
     def above(self, threshold: int) -> tuple[NDArray[np.int64], Patterns]:
-        room = self.count_above(threshold)
-        keys, bits = np.empty(room, np.uint32), np.empty(room, self._bits.dtype)
-        counts = np.zeros((self._bits.size >> SEGMENT) + 1, np.int64)
-        self._kernels.gather(self._bits, 0, threshold, 0, SEGMENT, keys, bits, counts)
-        positions: NDArray[np.int64] = np.repeat(np.arange(counts.size) << SEGMENT, counts)
-        return positions + keys, self.element.magnitudes(bits)
+        found = self.candidates(threshold + 1, self.n // 64, self.n)
+        assert found is not None
+        positions = found.positions(self._chunk_log2) - self._start
+        magnitudes = self.element.magnitudes(found.bits)
+        stays = magnitudes > threshold
+        return positions[stays], magnitudes[stays]
 
     def largest_of_blocks(self, block: int, k: int) -> NDArray[np.int64]:
         edges = np.minimum(np.arange(0, self.n + block, block, dtype=np.int64), self.n)
@@ -78,21 +186,15 @@ class DenseStatistics:
 
     def kth(self, k: int) -> tuple[int, int]:
         """Exact: among candidates above a sampled bound if there are enough, else among all."""
-        stride = max(self._bits.size // SAMPLES, 1)
-        sampled = np.sort(self.element.magnitudes(self._bits[::stride]))
+        stride = max(self._there.size // SAMPLES, 1)
         rank = int(k / stride * 1.25) + 16
-        if stride > 1 and rank < sampled.size // 8:
-            room = 2 * rank * stride
-            candidates, keys = np.empty(room, self._bits.dtype), np.empty(room, np.uint32)
-            below = int(sampled[sampled.size - rank]) - 1
-            count = np.zeros(1, np.int64)
-            found = 0
-            if below >= 0:
-                found = int(
-                    self._kernels.gather(self._bits, 0, below, 0, 62, keys, candidates, count)
-                )
-            if k <= found <= room:
-                return self._kth_of(read_only(candidates[:found]), k)
+        if stride > 1 and rank < self._there.size // stride // 8:
+            sampled = np.sort(self._magnitudes(slice(None, None, stride)))
+            floor = int(sampled[sampled.size - rank])
+            most = 2 * rank * stride
+            found = self.candidates(floor, most * 9 // 16, most) if floor else None
+            if found is not None and found.keys.size >= k:
+                return self._kth_of(read_only(found.bits), k)
         return self._kth_of(self._bits, k)
 
     def _kth_of(self, bits: Patterns, k: int) -> tuple[int, int]:
@@ -101,7 +203,16 @@ class DenseStatistics:
         return int(threshold), int(above)
 
     def sample(self, positions: NDArray[np.int64]) -> Patterns:
-        return self.element.magnitudes(self._bits[positions])
+        return self._magnitudes(positions)
+
+    def _magnitudes(self, at: Any) -> Patterns:
+        """Of some elements, which need not be there."""
+        if self._pending is None:
+            return self.element.magnitudes(self._there[at])
+        grad, residual, gamma, beta, _ = self._pending
+        with np.errstate(over="ignore", invalid="ignore"):
+            total = grad[at] * gamma + residual[at] * beta
+        return self.element.magnitudes(total.view(self.element.pattern))
 
 
 class PairStatistics(DenseStatistics):
@@ -145,3 +256,9 @@ class PairStatistics(DenseStatistics):
     def _strided(self, stride: int) -> Patterns:
         strided: Patterns = self._bits[self._keys % stride == 0]
         return strided
+
+
+def _longer(array: NDArray[Any], used: int, room: int) -> NDArray[Any]:
+    longer = np.empty(room, array.dtype)
+    longer[:used] = array[:used]
+    return longer

@@ -73,7 +73,7 @@ def _bases():
         "none": gcodec.Codec().encode(np.zeros(0, np.float32)).tobytes(),
         "empty": gcodec.Codec().encode(np.zeros(10, np.float32)).tobytes(),
         "ones": rice.encode(np.ones(100, np.float32)).tobytes(),
-        "two": rice.encode(np.ones(1000, np.float32)).tobytes(),
+        "two": rice.encode(np.ones(2000, np.float32)).tobytes(),
         "deep": _two_tensors().tobytes(),
         "tables": _tables().tobytes(),
         "tail": _long_header(hex_block("frame")),

@@ -22,10 +22,10 @@ SELECTORS = ("topk-ratio", "topk-k", "threshold", "quantile", "dense")
 
 SIZES = (
     0, 1, 2, 3, 5, 63, 64, 65, 127, 128, 129, 300,
-    511, 512, 513,  # the chunk of a small tensor is 2**9 for ratio 1
-    1023, 1024, 1025, 1537,
+    1023, 1024, 1025,  # the chunk of a small tensor is 2**10 for ratio 1
+    2047, 2048, 2049, 3073,
 )  # fmt: skip
-LARGE_SIZES = (4095, 4096, 4097, 8191, 8192, 8193, 12_289, 20_001)
+LARGE_SIZES = (8191, 8192, 8193, 16_383, 16_384, 16_385, 24_577, 40_001)
 
 
 def _normal(rng, size):
@@ -118,7 +118,7 @@ def vectors(sizes=SIZES, kinds=tuple(KINDS)):
 RATIOS = st.sampled_from([1.0, 0.5, 0.1, 0.01, 0.001]) | st.floats(1e-6, 1.0)
 _SELECT = {
     "topk-ratio": RATIOS.map(lambda ratio: gcodec.TopK(ratio=ratio)),
-    "topk-k": st.integers(1, 2000).map(lambda k: gcodec.TopK(k=k)),
+    "topk-k": st.integers(1, 4000).map(lambda k: gcodec.TopK(k=k)),
     "threshold": (
         st.sampled_from([0.0, -0.0, 0.5, 1.0, SMALLEST, 3 * SMALLEST, FLOAT_MAX, 1e38])
         | st.floats(0, 4)

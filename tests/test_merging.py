@@ -19,7 +19,7 @@ def frames_of(seed, count, n, recipe):
 @given(
     st.integers(0, 99),
     st.integers(1, 5),
-    st.sampled_from([0, 1, 50, 3000]),
+    st.sampled_from([0, 1, 50, 6000]),
     st.sampled_from(CODECS),
 )
 @settings(deadline=None)

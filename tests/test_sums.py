@@ -146,7 +146,7 @@ class TestMerge:
     @settings(max_examples=60)
     @given(
         recipes=st.lists(st.sampled_from(RECIPES), min_size=1, max_size=4),
-        dense=vectors((0, 1, 50, 700)),
+        dense=vectors((0, 1, 50, 1400)),
         seed=st.integers(0, 999),
     )
     def test_the_sum_in_the_order_given(self, recipes, dense, seed):

@@ -1,5 +1,6 @@
 """Prefix codes on the wire: four bits of length for every symbol (spec section 6)."""
 
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
@@ -7,64 +8,61 @@ from numpy.typing import NDArray
 
 from ..errors import LimitExceeded, Malformed
 from . import ids
-from .sections import Span
+from .sections import NOWHERE, Span
 
 CLASSES: Final = 32
 MAX_CLASS: Final = 25
-MAX_LENGTH: Final = 12
-CODE_SPACE: Final = 1 << MAX_LENGTH
+MAX_CODE_BITS: Final = 12
+CODE_SPACE: Final = 1 << MAX_CODE_BITS
 
 
-def pack_lengths(lengths: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def pack_lengths(lengths: NDArray[np.uint8]) -> bytes:
     """Two lengths to a byte, the first in the low half."""
-    flat = lengths.reshape(-1)
-    if flat.size % 2:
-        flat = np.append(flat, np.uint8(0))
-    packed: NDArray[np.uint8] = flat[::2] | flat[1::2] << np.uint8(4)
-    return packed
+    flat = lengths.tobytes() + b"\0" * (lengths.size % 2)
+    return bytes(low | high << 4 for low, high in zip(flat[::2], flat[1::2], strict=True))
 
 
-def read_key_codes(frame: NDArray[np.uint8], spans: dict[int, Span]) -> NDArray[np.uint8]:
+def read_key_codes(meta: bytes, spans: Mapping[int, Span]) -> NDArray[np.uint8]:
     """Lengths of the codes of gap classes, uint8[codes, 32]; class 0 and above 25 have none."""
-    span = spans.get(ids.Section.KEYCODES, Span(0, 0, 0))
+    span = spans.get(ids.Section.KEYCODES, NOWHERE)
     if span.entries > ids.MAX_KEY_CODES:
         raise LimitExceeded(f"{span.entries} key codes, the limit is {ids.MAX_KEY_CODES}")
-    lengths = _unpack(frame, span).reshape(-1, CLASSES)
-    if lengths[:, 0].any() or lengths[:, MAX_CLASS + 1 :].any():
-        raise Malformed("a key code has a class outside 1..25")
-    for row, code in enumerate(lengths):
+    lengths = _unpack(meta, span)
+    codes = [lengths[at : at + CLASSES] for at in range(0, len(lengths), CLASSES)]
+    for code in codes:
+        if code[0] or any(code[MAX_CLASS + 1 :]):
+            raise Malformed("a key code has a class outside 1..25")
+    for row, code in enumerate(codes):
         _check_complete(code, f"key code {row}")
-    return lengths
+    return np.frombuffer(lengths, np.uint8).reshape(-1, CLASSES)
 
 
-def read_value_code(
-    frame: NDArray[np.uint8], spans: dict[int, Span], n_levels: int
-) -> NDArray[np.uint8]:
+def read_value_code(meta: bytes, spans: Mapping[int, Span], n_levels: int) -> NDArray[np.uint8]:
     """Lengths of the code of codebook indices, uint8[levels]; empty if there is none."""
-    span = spans.get(ids.Section.VALUECODE, Span(0, 0, 0))
-    if not span.entries:
-        return np.empty(0, np.uint8)
+    span = spans.get(ids.Section.VALUECODE, NOWHERE)
     if span.entries > ids.MAX_CODED_LEVELS:
         raise LimitExceeded(f"a code of {span.entries} levels, the limit is {ids.MAX_CODED_LEVELS}")
-    if span.entries != n_levels:
+    if span.entries not in (0, n_levels):
         raise Malformed(f"the value code has {span.entries} lengths for {n_levels} levels")
-    lengths = _unpack(frame, span)
-    if lengths[n_levels:].any():
+    lengths = _unpack(meta, span)
+    if any(lengths[span.entries :]):
         raise Malformed("the spare half of the value code's last byte is not zero")
-    _check_complete(lengths[:n_levels], "the value code")
-    return lengths[:n_levels]
+    if span.entries:
+        _check_complete(lengths[: span.entries], "the value code")
+    return np.frombuffer(lengths, np.uint8, span.entries)
 
 
-def _unpack(frame: NDArray[np.uint8], span: Span) -> NDArray[np.uint8]:
-    packed = frame[span.offset : span.offset + span.length]
-    return np.stack((packed & 15, packed >> 4), axis=1).reshape(-1)
+def _unpack(meta: bytes, span: Span) -> bytes:
+    """A byte for every half byte, the low half first."""
+    digits = meta[span.offset : span.offset + span.length][::-1].hex()[::-1]
+    return bytes.fromhex("0" + "0".join(digits)) if digits else b""
 
 
-def _check_complete(lengths: NDArray[np.uint8], what: str) -> None:
+def _check_complete(lengths: bytes, what: str) -> None:
     """Kraft's sum must be 1, or the code be one symbol of length 1."""
-    used = lengths[lengths > 0].astype(np.int64)
-    if (used > MAX_LENGTH).any():
-        raise Malformed(f"{what} has a length above {MAX_LENGTH}")
-    space = int((1 << (MAX_LENGTH - used)).sum())
-    if space != CODE_SPACE and not (used.size == 1 and space == CODE_SPACE // 2):
+    if max(lengths) > MAX_CODE_BITS:
+        raise Malformed(f"{what} has a length above {MAX_CODE_BITS}")
+    space = sum(lengths.count(n) << MAX_CODE_BITS - n for n in range(1, MAX_CODE_BITS + 1))
+    alone = space == CODE_SPACE // 2 and lengths.count(1) == 1
+    if space != CODE_SPACE and not alone:
         raise Malformed(f"{what} is not complete: Kraft's sum is {space}/{CODE_SPACE}")

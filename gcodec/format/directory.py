@@ -1,14 +1,17 @@
 """The chunk directory, and where the planes of a chunk lie (spec sections 7 and 8)."""
 
-from typing import Final, NamedTuple
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, Final, NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import LimitExceeded, Malformed, UnsupportedFeature
+from ..errors import Corrupt, FrameError, LimitExceeded, Malformed, UnsupportedFeature
 from . import ids
-from .codes import MAX_CLASS
-from .codes import MAX_LENGTH as MAX_CODE_BITS
+from .codes import CODE_SPACE as CODE_SPACE
+from .codes import MAX_CLASS as MAX_CLASS
+from .codes import MAX_CODE_BITS as MAX_CODE_BITS
 from .elements import Element
 from .header import Header
 
@@ -17,6 +20,9 @@ CHUNK: Final = np.dtype(
      ("val_hi_bits", "<u4"), ("key_codec", "u1"), ("key_param", "u1"), ("val_codec", "u1"),
      ("val_param", "u1"), ("level_base", "<u2"), ("columns", "<u2"), ("check", "<u4")]
 )  # fmt: skip
+
+FirstFault = Callable[[NDArray[np.void], tuple[Any, ...]], tuple[int, int]]
+"""The first step that a directory fails by these facts, and the chunk or -1; 0 if there is none."""
 
 KEY_INDEX, KEY_HIGH, SIGN, VALUE_INDEX, VALUE_HIGH, VALUE_LOW, KEY_LOW, END = range(8)
 """Columns of the plane table: first word of each plane in wire order, and the chunk's end."""
@@ -34,8 +40,6 @@ def _by_codec(amount: int, *codecs: int) -> NDArray[np.int64]:
     return table
 
 
-_KEY_CODECS: Final = _by_codec(1, *ids.KeyCodec)
-_VALUE_CODECS: Final = _by_codec(1, *ids.ValueCodec)
 _HEAD_BITS: Final = _by_codec(HEAD_BITS, ids.KeyCodec.COLUMNS)
 _KEY_OFFSET_BITS: Final = _by_codec(OFFSET_BITS, ids.KeyCodec.DELTA, ids.KeyCodec.COLUMNS)
 _WIDTH_BITS: Final = _by_codec(WIDTH_BITS, ids.KeyCodec.BLOCKS)
@@ -47,15 +51,16 @@ _VALUE_OFFSET_BITS: Final = _by_codec(
 )
 
 
+@lru_cache
 def choose_chunk_log2(n_elements: int, density: float) -> int:
-    """The smallest chunk with at least 1,448 requested keys: its entry costs about 1/8 bit per key.
+    """The smallest chunk with at least 2,896 requested keys: its entry costs 1/16 bit per key.
 
     A tensor that would have fewer than four chunks gets chunks down to four times smaller, so that
     a few cores or ranks have something to share. Depends on the request only, never on what was
     found, and on no logarithm, which could differ between machines.
     """
     chosen = ids.MIN_CHUNK_LOG2
-    while chosen < ids.MAX_CHUNK_LOG2 and (1 << chosen) * density < 1448:
+    while chosen < ids.MAX_CHUNK_LOG2 and (1 << chosen) * density < 2896:
         chosen += 1
     smallest = max(chosen - 2, ids.MIN_CHUNK_LOG2)
     while chosen > smallest and n_elements < 4 << chosen:
@@ -156,111 +161,100 @@ class Sizes(NamedTuple):
     seeds: int
 
 
+class Facts(NamedTuple):
+    """What entries are held to: of the header and its element type, of PAYLOAD, and `Sizes`."""
+
+    n_elements: int
+    chunk_log2: int
+    n_stored: int
+    dense: bool
+    pattern_bits: int
+    payload_bytes: int
+    levels: int
+    key_codes: int
+    value_code: int
+    seeds: int
+
+
+REFUSALS: Final[dict[int, tuple[type[FrameError], str]]] = {
+    62: (Malformed, "key_codec 0 is in no registry"),
+    63: (UnsupportedFeature, "key_codec is not known to this reader: update gcodec"),
+    64: (Malformed, "val_codec 0 is in no registry"),
+    65: (UnsupportedFeature, "val_codec is not known to this reader: update gcodec"),
+    66: (Malformed, "more keys than positions"),
+    67: (LimitExceeded, "Rice parameter of the keys > 24"),
+    68: (LimitExceeded, "key width > 32"),
+    69: (Malformed, "key width 0"),
+    70: (Malformed, "no such key code"),
+    71: (Malformed, "active columns without two key codes, or drawn keys without SEEDS"),
+    72: (Malformed, "active columns without a piece"),
+    73: (Malformed, "this key codec takes no parameter"),
+    74: (Malformed, "columns not in 1..nnz"),
+    75: (Malformed, "this key codec has no columns"),
+    76: (Malformed, "not all keys are there"),
+    77: (Malformed, "a dense frame has other keys than ALL"),
+    78: (Malformed, "key_hi_bits out of range"),
+    79: (LimitExceeded, "value parameter > 16"),
+    80: (Malformed, "a parameter that this value codec does not take"),
+    81: (Malformed, "this value codec takes no level_base"),
+    82: (Malformed, "level_base past the codebook"),
+    83: (Malformed, "a Huffman index without VALUECODE"),
+    84: (Malformed, "val_hi_bits out of range"),
+    85: (Malformed, "an empty chunk has a parameter"),
+    86: (Malformed, "the chunks do not hold n_stored keys"),
+    87: (Malformed, "len16 differs from the computed length"),
+    88: (Malformed, "off16 is not the running sum"),
+    89: (Malformed, "the chunks do not fill the payload section"),
+    90: (Corrupt, "check does not match the payload"),
+    91: (Malformed, "the bitmap does not hold nnz ones"),
+    92: (Malformed, "keys do not ascend"),
+    93: (Malformed, "a key lies past its end"),
+    94: (Malformed, "the unary key plane does not hold nnz ones and end with one"),
+    95: (Malformed, "the blocks do not fill their plane"),
+    96: (Malformed, "the codes of the gaps do not end where they should"),
+    97: (Malformed, "len16 differs from the length of the planes"),
+    98: (Malformed, "a piece without positions, or with a phase or columns that it cannot have"),
+    99: (Malformed, "the pieces do not make it up"),
+    100: (Malformed, "a column lies past its row"),
+    101: (Malformed, "a key lies past its piece"),
+    102: (Malformed, "the unary value plane does not hold nnz ones and end with one"),
+    103: (Malformed, "the codes of the values do not end where they should"),
+    104: (Malformed, "an index lies past the codebook"),
+    105: (Malformed, "a level with a sign of its own, beside a plane of signs"),
+    106: (Malformed, "spare bits are not zero"),
+    107: (Malformed, "the padding is not zero"),
+}
+"""What a chunk is refused with, by the step of spec section 9 that it fails."""
+
+
+def refuse(step: int, chunk: int) -> NoReturn:
+    """Raise for a chunk, or for all of them if it is -1."""
+    error, what = REFUSALS[step]
+    raise error(what if chunk < 0 else f"chunk {chunk}: {what}")
+
+
 def check_directory(
     directory: NDArray[np.void],
-    lengths: NDArray[np.int64],
     header: Header,
     element: Element,
     payload: int,
     sizes: Sizes,
+    first_fault: FirstFault,
 ) -> None:
-    """Every rule of the spec that an entry can be held to without reading the payload."""
-    for field, known in (("key_codec", _KEY_CODECS), ("val_codec", _VALUE_CODECS)):
-        codec = directory[field]
-        _refuse(codec == 0, f"{field} 0 is in no registry")
-        _refuse(known[codec] == 0, f"{field} is not known to this reader", UnsupportedFeature)
-    nnz = directory["nnz"].astype(np.int64)
-    _refuse(nnz > lengths, "nnz past the chunk's positions")
-    _check_keys(directory, lengths, nnz, sizes, header.frame_kind == ids.FrameKind.DENSE)
-    _check_values(directory, nnz, sizes)
-    fields = ("key_hi_bits", "val_hi_bits", "key_param", "val_param", "level_base", "columns")
-    set_fields = np.any([directory[field] != 0 for field in fields], axis=0)
-    _refuse((nnz == 0) & set_fields, "an empty chunk has a parameter")
-    if int(nnz.sum()) != header.n_stored:
-        raise Malformed(f"the chunks hold {int(nnz.sum())} keys, the header says {header.n_stored}")
-    gaps = _KEY_OFFSET_BITS[directory["key_codec"]] > 0
-    words = plane_words(directory, element).sum(axis=1)
-    most = words + np.where(gaps, ((MAX_CLASS - 1) * (nnz + directory["columns"]) + 63) >> 6, 0)
-    len16 = directory["len16"].astype(np.int64)
-    _refuse(
-        (len16 < chunk_units(nnz, words)) | (len16 > chunk_units(nnz, most)),
-        "len16 differs from the computed length",
-    )
-    expected = directory.copy()
-    total = _offsets(expected)
-    _refuse(expected["off16"] != directory["off16"], "off16 is not the running sum")
-    if total != payload:
-        raise Malformed(f"the chunks hold {total} bytes, the payload section {payload}")
+    """Every rule of the spec that an entry can be held to without reading the payload.
 
-
-def _check_keys(
-    directory: NDArray[np.void],
-    lengths: NDArray[np.int64],
-    nnz: NDArray[np.int64],
-    sizes: Sizes,
-    dense: bool,
-) -> None:
-    codec = directory["key_codec"]
-    high, param, columns = (
-        directory[name].astype(np.int64) for name in ("key_hi_bits", "key_param", "columns")
+    `payload` is the length of its section in bytes.
+    """
+    dense = header.frame_kind == ids.FrameKind.DENSE
+    facts = Facts(
+        header.n_elements,
+        header.chunk_log2,
+        header.n_stored,
+        dense,
+        element.bits,
+        payload,
+        *sizes,
     )
-    rice, coo = codec == ids.KeyCodec.RICE, codec == ids.KeyCodec.COO
-    delta, by_column = codec == ids.KeyCodec.DELTA, codec == ids.KeyCodec.COLUMNS
-    _refuse(rice & (param > ids.MAX_KEY_RICE), "Rice parameter of the keys > 24", LimitExceeded)
-    _refuse(coo & (param > ids.MAX_KEY_WIDTH), "key width > 32", LimitExceeded)
-    _refuse(coo & (param == 0) & (nnz > 0), "key width 0")
-    _refuse(delta & (param >= sizes.key_codes) & (nnz > 0), "no such key code")
-    _refuse(by_column & (sizes.key_codes < 2) & (nnz > 0), "active columns without two key codes")
-    seeded = codec == ids.KeyCodec.SEEDED
-    _refuse(seeded & (sizes.seeds == 0) & (nnz > 0), "drawn keys without SEEDS")
-    _refuse(by_column & (param == 0) & (nnz > 0), "active columns without a piece")
-    _refuse(~(rice | coo | delta | by_column) & (param != 0), "this key codec takes no parameter")
-    _refuse(by_column & ((columns > nnz) | ((columns == 0) & (nnz > 0))), "columns not in 1..nnz")
-    _refuse(~by_column & (columns != 0), "this key codec has no columns")
-    _refuse((codec == ids.KeyCodec.ALL) & (nnz > 0) & (nnz != lengths), "not all keys are there")
-    _refuse(dense & (codec != ids.KeyCodec.ALL), "a dense frame has other keys than ALL")
-    gaps, shift = nnz + columns, np.minimum(param, ids.MAX_KEY_RICE)
-    low, most = np.select(
-        [rice, delta | by_column, codec == ids.KeyCodec.BITMAP, codec == ids.KeyCodec.BLOCKS],
-        [
-            (nnz, (nnz + ((lengths - np.minimum(nnz, lengths)) >> shift)) * (nnz > 0)),
-            (gaps, gaps * MAX_CODE_BITS),
-            (lengths * (nnz > 0), lengths * (nnz > 0)),
-            (np.zeros_like(nnz), nnz * (MAX_CLASS - 1)),
-        ],
-        (np.zeros_like(nnz), np.zeros_like(nnz)),
-    )
-    _refuse((high < low) | (high > most), "key_hi_bits out of range")
-
-
-def _check_values(directory: NDArray[np.void], nnz: NDArray[np.int64], sizes: Sizes) -> None:
-    codec = directory["val_codec"]
-    high, param, base = (
-        directory[name].astype(np.int64) for name in ("val_hi_bits", "val_param", "level_base")
-    )
-    rice = (codec == ids.ValueCodec.RICE) | (codec == ids.ValueCodec.SIGNED_RICE)
-    huffman = (codec == ids.ValueCodec.HUFFMAN) | (codec == ids.ValueCodec.SIGNED_HUFFMAN)
-    fixed = (codec == ids.ValueCodec.FIXED) | (codec == ids.ValueCodec.SIGNED_FIXED)
-    sign = codec == ids.ValueCodec.SIGN
-    _refuse((rice | fixed) & (param > ids.MAX_VALUE_RICE), "value parameter > 16", LimitExceeded)
-    _refuse(~(rice | fixed) & (param != 0), "this value codec takes no parameter")
-    bare = codec == ids.ValueCodec.SIGNED_FIXED
-    _refuse(bare & (param == 0) & (nnz > 0), "values that take no bits")
-    _refuse(~(rice | fixed | sign) & (base != 0), "this value codec takes no level_base")
-    levels = np.maximum(sizes.levels - base, 0)
-    _refuse(
-        (codec != ids.ValueCodec.RAW) & (nnz > 0) & (levels == 0), "level_base past the codebook"
-    )
-    _refuse(huffman & (sizes.value_code == 0), "a Huffman index without VALUECODE")
-    shift = np.minimum(param, ids.MAX_VALUE_RICE)
-    low, most = np.select(
-        [rice, huffman],
-        [(nnz, nnz + nnz * (np.maximum(levels - 1, 0) >> shift)), (nnz, nnz * MAX_CODE_BITS)],
-        (np.zeros_like(nnz), np.zeros_like(nnz)),
-    )
-    _refuse((high < low) | (high > most), "val_hi_bits out of range")
-
-
-def _refuse(faults: NDArray[np.bool_], what: str, error: type[Exception] = Malformed) -> None:
-    if faults.any():
-        raise error(f"chunk {int(np.argmax(faults))}: {what}")
+    step, chunk = first_fault(directory, tuple(facts))
+    if step:
+        refuse(step, chunk)

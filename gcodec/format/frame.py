@@ -1,7 +1,8 @@
 """A whole frame: laid out for writing, sealed with its checks, parsed and proved."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, SupportsIndex
+from types import ModuleType
+from typing import Any, NamedTuple, Protocol, SupportsIndex
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,16 +10,27 @@ from numpy.typing import NDArray
 from ..errors import Corrupt, Malformed
 from . import ids
 from .codes import pack_lengths, read_key_codes, read_value_code
-from .directory import CHUNK, Sizes, check_directory, chunk_lengths, place_chunks
+from .directory import CHUNK, FirstFault, Sizes, check_directory, place_chunks
 from .elements import Element, Patterns
-from .header import HEADER_SIZE, LOW_32, Hash, Header, read_header, read_prefix
+from .header import (
+    CHECKED_HEADER_BYTES,
+    HEADER_SIZE,
+    LOW_32,
+    Hash,
+    Header,
+    read_header,
+    read_prefix,
+)
+from .ids import FIRST_ANCILLARY_SECTION
 from .sections import (
     SECTION,
+    Span,
     Tensor,
     align,
     build_tensors,
     check_types,
     element_of,
+    layout_bytes,
     place,
     read_codebook,
     read_sections,
@@ -91,9 +103,25 @@ class Parsed(NamedTuple):
     tensors: tuple[Tensor, ...]
     tables: Tables
     directory: NDArray[np.void]
-    lengths: NDArray[np.int64]
     payload: NDArray[np.uint64]
-    section_bytes: dict[str, int]
+    spans: dict[int, Span]
+
+    def section_bytes(self) -> dict[str, int]:
+        """Sizes of the header, of the section table and of all sections but ancillary ones."""
+        own = ((kind, span) for kind, span in self.spans.items() if kind < FIRST_ANCILLARY_SECTION)
+        return {
+            "HEADER": self.header.header_len,
+            "SECTIONS": self.header.n_sections * SECTION.itemsize,
+            **{ids.Section(kind).name: span.length for kind, span in own},
+        }
+
+
+class Checks(Protocol):
+    """What a parser asks of kernels: hashes and other reductions."""
+
+    xxh64: Hash
+    levels_are_sound: Callable[[Patterns, int], bool]
+    check_directory: FirstFault
 
 
 def draft(
@@ -105,120 +133,101 @@ def draft(
     """Allocate the frame for a directory of known sizes; write all but payload and checks."""
     payload_len = place_chunks(directory)
     table, dims = build_tensors(tensors, header.elem_dtype)
-    parts: list[tuple[ids.Section, int, NDArray[Any]]] = [
-        (ids.Section.TENSORS, table.size, table),
-        (ids.Section.DIMS, dims.size, dims),
-        (ids.Section.CODEBOOK, tables.levels.size, tables.levels),
-        (ids.Section.CHUNKDIR, directory.size, directory),
+    parts: list[tuple[ids.Section, int, bytes]] = [
+        (ids.Section.TENSORS, len(tensors), table),
+        (ids.Section.DIMS, len(dims) // 8, dims),
+        (ids.Section.CODEBOOK, tables.levels.size, tables.levels.tobytes()),
+        (ids.Section.CHUNKDIR, directory.size, directory.tobytes()),
         (ids.Section.KEYCODES, len(tables.key_codes), pack_lengths(tables.key_codes)),
         (ids.Section.VALUECODE, tables.value_code.size, pack_lengths(tables.value_code)),
-        (ids.Section.SEEDS, tables.seeds.size // 2, tables.seeds),
+        (ids.Section.SEEDS, tables.seeds.size // 2, tables.seeds.tobytes()),
     ]
-    parts = [part for part in parts if part[1] or part[0] == ids.Section.CHUNKDIR]
-    lengths = [(kind, count, part.nbytes) for kind, count, part in parts]
+    parts = [part for part in parts if part[1] or part[0] is ids.Section.CHUNKDIR]
+    lengths = [(kind, count, len(part)) for kind, count, part in parts]
     lengths.append((ids.Section.PAYLOAD, payload_len // 16, payload_len))
     sections, spans = place(lengths, HEADER_SIZE)
-    frame_len = align(spans[ids.Section.PAYLOAD].stop)
-    frame = np.zeros(frame_len, np.uint8)
-    frame[HEADER_SIZE : HEADER_SIZE + sections.nbytes] = sections.view(np.uint8)
+    start, end = spans[ids.Section.PAYLOAD].start, spans[ids.Section.PAYLOAD].stop
+    frame = np.empty(align(end), np.uint8)
+    meta = bytearray(start - HEADER_SIZE)
+    meta[: len(sections)] = sections
     for kind, _, part in parts:
-        frame[spans[kind]] = part.view(np.uint8).reshape(-1)
+        at = spans[kind].start - HEADER_SIZE
+        meta[at : at + len(part)] = part
+    frame[HEADER_SIZE:start] = np.frombuffer(meta, np.uint8)
+    frame[end:] = 0
     header = header._replace(
-        frame_len=frame_len,
+        frame_len=frame.size,
         n_chunks=directory.size,
         n_tensors=len(tensors),
-        n_sections=len(sections),
-        payload_offset=spans[ids.Section.PAYLOAD].start,
+        n_sections=len(lengths),
+        payload_offset=start,
     )
     return Draft(
         frame,
         header,
         spans,
         frame[spans[ids.Section.CHUNKDIR]].view(CHUNK),
-        frame[spans[ids.Section.PAYLOAD]].view(np.uint64),
+        frame[start:end].view(np.uint64),
     )
 
 
 def seal(work: Draft, xxh64: Hash) -> Frame:
     """Write header and checks over a filled draft, and freeze it."""
-    frame, header = work.frame, work.header
-    header = header._replace(layout_key=_layout_key(frame, work.spans, xxh64))
-    meta = frame[HEADER_SIZE : header.payload_offset]
-    header = header._replace(meta_check=xxh64(meta, 0) & LOW_32)
+    frame = work.frame
+    frame.flags.writeable = False
+    tensors = work.spans[ids.Section.TENSORS]
+    dims = work.spans.get(ids.Section.DIMS, tensors)
+    meta = frame[HEADER_SIZE : work.header.payload_offset]
+    header = work.header._replace(
+        layout_key=xxh64(frame[tensors.start : dims.stop], 0),
+        meta_check=xxh64(meta, 0) & LOW_32,
+    )
     raw = np.frombuffer(header.to_bytes(), np.uint8)
-    header = header._replace(header_check=xxh64(raw[:-4], 0) & LOW_32)
-    frame[:HEADER_SIZE] = np.frombuffer(header.to_bytes(), np.uint8)
+    check = xxh64(raw[:CHECKED_HEADER_BYTES], 0) & LOW_32
+    frame.flags.writeable = True
+    frame[:HEADER_SIZE] = raw
+    frame[CHECKED_HEADER_BYTES:HEADER_SIZE].view("<u4")[0] = check
     return Frame(frame)
 
 
-def parse(buffer: NDArray[np.uint8], xxh64: Hash) -> Parsed:
+def parse(buffer: NDArray[np.uint8], kernels: Checks | ModuleType) -> Parsed:
     """Check a frame in the order of spec section 9, up to and including the chunk directory.
 
     `buffer` is one-dimensional, read-only `uint8`, may be longer than the frame, and starts at a
     multiple of eight bytes. Everything but the payload is copied before it is looked at, since a
     receive buffer can change under us.
     """
-    head = memoryview(buffer[:HEADER_SIZE].tobytes())
+    xxh64: Hash = kernels.xxh64
+    head = buffer[:HEADER_SIZE].tobytes()
     size = read_prefix(head, buffer.size)
-    frame = buffer[:size]
-    header = read_header(head, lambda part: xxh64(np.frombuffer(part, np.uint8), 0))
-    private = frame[: header.payload_offset].copy()
-    private.flags.writeable = False
-    if xxh64(private[HEADER_SIZE:], 0) & LOW_32 != header.meta_check:
+    header = read_header(head, xxh64)
+    meta = buffer[: header.payload_offset].tobytes()
+    if xxh64(np.frombuffer(meta, np.uint8, -1, HEADER_SIZE), 0) & LOW_32 != header.meta_check:
         raise Corrupt("meta_check at byte 120 does not match bytes 128 up to the payload")
-    spans = read_sections(private, header)
-    payload = spans[ids.Section.PAYLOAD]
-    if frame[payload.offset + payload.length :].any():
+    spans = read_sections(meta, header)
+    packed = spans[ids.Section.PAYLOAD]
+    end = packed.offset + packed.length
+    if any(buffer[end:size].tobytes()):
         raise Malformed("the padding after the payload is not zero")
     element = element_of(header)
     check_types(spans, element)
-    slices = {
-        ids.Section(kind): slice(span.offset, span.offset + span.length)
-        for kind, span in spans.items()
-        if kind < ids.FIRST_ANCILLARY_SECTION
-    }
-    tensors = read_tensors(private, spans, header)
-    if header.layout_key != _layout_key(private, slices, xxh64):
+    tensors = read_tensors(meta, spans, header)
+    if header.layout_key != xxh64(layout_bytes(meta, spans), 0):
         raise Malformed("layout_key at byte 104 is not the hash of the tensor table")
-    levels = read_codebook(private, spans, element)
+    levels = read_codebook(meta, spans, element, kernels.levels_are_sound)
     tables = Tables(
         levels,
-        read_key_codes(private, spans),
-        read_value_code(private, spans, levels.size),
-        read_seeds(private, spans),
+        read_key_codes(meta, spans),
+        read_value_code(meta, spans, levels.size),
+        read_seeds(meta, spans),
     )
-    directory = private[slices[ids.Section.CHUNKDIR]].view(CHUNK)
-    if directory.size != header.n_chunks:
-        raise Malformed(f"CHUNKDIR has {directory.size} entries, the header says {header.n_chunks}")
-    lengths = chunk_lengths(header.n_elements, header.chunk_log2)
-    check_directory(
-        directory,
-        lengths,
-        header,
-        element,
-        payload.length,
-        Sizes(levels.size, len(tables.key_codes), tables.value_code.size, tables.seeds.size),
-    )
-    return Parsed(
-        header,
-        element,
-        tensors,
-        tables,
-        directory,
-        lengths,
-        frame[slices[ids.Section.PAYLOAD]].view(np.uint64),
-        {
-            "HEADER": header.header_len,
-            "SECTIONS": header.n_sections * SECTION.itemsize,
-            **{kind.name: part.stop - part.start for kind, part in slices.items()},
-        },
-    )
-
-
-def _layout_key(
-    frame: NDArray[np.uint8], spans: dict[ids.Section, slice], xxh64: Callable[[Any, int], int]
-) -> int:
-    dims = spans.get(ids.Section.DIMS, slice(0, 0))
-    rows = np.concatenate((frame[spans[ids.Section.TENSORS]], frame[dims]))
-    rows.flags.writeable = False
-    return xxh64(rows, 0)
+    entries = spans[ids.Section.CHUNKDIR]
+    if entries.entries != header.n_chunks:
+        raise Malformed(
+            f"CHUNKDIR has {entries.entries} entries, the header says {header.n_chunks}"
+        )
+    directory = np.frombuffer(meta, CHUNK, entries.entries, entries.offset)
+    sizes = Sizes(levels.size, len(tables.key_codes), tables.value_code.size, tables.seeds.size)
+    check_directory(directory, header, element, packed.length, sizes, kernels.check_directory)
+    payload = buffer[packed.offset : end].view(np.uint64)
+    return Parsed(header, element, tensors, tables, directory, payload, spans)

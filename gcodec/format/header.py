@@ -1,10 +1,12 @@
 """The 128-byte frame header (spec section 3)."""
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import IntEnum
 from math import copysign, isfinite
 from typing import Any, Final, NamedTuple
+
+import numpy as np
 
 from ..errors import (
     Corrupt,
@@ -26,6 +28,29 @@ HEADER_SIZE: Final = _STRUCT.size
 PREFIX_SIZE: Final = _PREFIX.size
 CHECKED_HEADER_BYTES: Final = HEADER_SIZE - 4
 LOW_32: Final = 0xFFFF_FFFF
+
+_LIMITS: Final = (
+    ("n_elements", 24, 0, ids.MAX_ELEMENTS),
+    ("n_chunks", 40, 0, ids.MAX_CHUNKS),
+    ("n_tensors", 44, 1, ids.MAX_TENSORS),
+    ("n_sections", 48, 1, ids.MAX_SECTIONS),
+    ("chunk_log2", 50, ids.MIN_CHUNK_LOG2, ids.MAX_CHUNK_LOG2),
+)
+
+
+def _kind(
+    field: str, offset: int, registry: type[IntEnum], supported: Iterable[IntEnum]
+) -> tuple[str, int, type[IntEnum], frozenset[int]]:
+    return field, offset, registry, frozenset(map(int, supported))
+
+
+_KINDS: Final = (
+    _kind("frame_kind", 51, ids.FrameKind, (ids.FrameKind.DENSE, ids.FrameKind.SPARSE)),
+    _kind("elem_dtype", 52, ids.ElementType, ids.ElementType),
+    _kind("aggregation", 53, ids.Aggregation, (ids.Aggregation.ADD,)),
+    _kind("bound_kind", 54, ids.BoundKind, ids.BoundKind),
+    _kind("rounding", 55, ids.Rounding, ids.Rounding),
+)
 
 
 class Header(NamedTuple):
@@ -66,17 +91,17 @@ class Header(NamedTuple):
         return _STRUCT.pack(*self)
 
 
-def read_prefix(head: memoryview, given: int) -> int:
+def read_prefix(head: bytes, given: int) -> int:
     """Check the 16 bytes that are frozen for all majors; return the frame's length in bytes.
 
     `head` is the start of a buffer of `given` bytes.
     """
-    magic = bytes(head[:4])
+    magic = head[:4]
     if magic != ids.MAGIC[: len(magic)]:
         raise NotAFrame(f"bytes 0-3 are {magic.hex(' ')}, a gcodec frame starts with d6 47 43 f1")
     if given < PREFIX_SIZE:
         raise Truncated(f"{given} bytes given, the frame prefix alone has {PREFIX_SIZE}")
-    _, major, minor, header_len, frame_len = _PREFIX.unpack(head[:PREFIX_SIZE])
+    _, major, minor, header_len, frame_len = _PREFIX.unpack_from(head)
     if major != ids.MAJOR:
         raise UnsupportedVersion(
             f"format {major}.{minor} at byte 4, this reader knows {ids.MAJOR}.x: update gcodec"
@@ -92,10 +117,11 @@ def read_prefix(head: memoryview, given: int) -> int:
     return int(frame_len)
 
 
-def read_header(frame: memoryview, xxh64: Callable[[memoryview], int]) -> Header:
-    """Read and check the header of a frame whose prefix `read_prefix` accepted."""
-    header = Header(*_STRUCT.unpack(frame[:HEADER_SIZE]))
-    if xxh64(frame[:CHECKED_HEADER_BYTES]) & LOW_32 != header.header_check:
+def read_header(head: bytes, xxh64: Hash) -> Header:
+    """Read and check the 128 bytes of a header whose prefix `read_prefix` accepted."""
+    header = Header._make(_STRUCT.unpack(head))
+    checked = np.frombuffer(head, np.uint8, CHECKED_HEADER_BYTES)
+    if xxh64(checked, 0) & LOW_32 != header.header_check:
         raise Corrupt("header_check at byte 124 does not match bytes 0-123")
     unknown = header.critical_features & ~ids.KNOWN_CRITICAL_FEATURES
     if unknown:
@@ -139,33 +165,21 @@ def read_header(frame: memoryview, xxh64: Callable[[memoryview], int]) -> Header
 
 
 def _check_limits(header: Header) -> None:
-    for field, offset, low, high in (
-        ("n_elements", 24, 0, ids.MAX_ELEMENTS),
-        ("n_chunks", 40, 0, ids.MAX_CHUNKS),
-        ("n_tensors", 44, 1, ids.MAX_TENSORS),
-        ("n_sections", 48, 1, ids.MAX_SECTIONS),
-        ("chunk_log2", 50, ids.MIN_CHUNK_LOG2, ids.MAX_CHUNK_LOG2),
-    ):
+    for field, offset, low, high in _LIMITS:
         value = getattr(header, field)
         if not low <= value <= high:
             raise LimitExceeded(f"{field} {value} at byte {offset} is outside {low}..{high}")
 
 
 def _check_enums(header: Header) -> None:
-    kinds: tuple[tuple[str, int, type[IntEnum], tuple[IntEnum, ...]], ...] = (
-        ("frame_kind", 51, ids.FrameKind, (ids.FrameKind.DENSE, ids.FrameKind.SPARSE)),
-        ("elem_dtype", 52, ids.ElementType, tuple(ids.ElementType)),
-        ("aggregation", 53, ids.Aggregation, (ids.Aggregation.ADD,)),
-        ("bound_kind", 54, ids.BoundKind, tuple(ids.BoundKind)),
-        ("rounding", 55, ids.Rounding, tuple(ids.Rounding)),
-    )
-    for field, offset, registry, supported in kinds:
+    for field, offset, registry, supported in _KINDS:
         value = getattr(header, field)
+        if value in supported:
+            continue
         if value == 0:
             raise Malformed(f"{field} at byte {offset} is 0, which no registry uses")
-        if value not in supported:
-            known = value in tuple(registry)
-            name = registry(value).name.lower().replace("_", "-") if known else str(value)
-            raise UnsupportedFeature(
-                f"{field} {name} at byte {offset} is not known to this reader: update gcodec"
-            )
+        known = value in tuple(registry)
+        name = registry(value).name.lower().replace("_", "-") if known else str(value)
+        raise UnsupportedFeature(
+            f"{field} {name} at byte {offset} is not known to this reader: update gcodec"
+        )

@@ -1,6 +1,7 @@
 """The section table, the tensor table and the codebook (spec sections 4 to 6)."""
 
-from collections.abc import Sequence
+import struct
+from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from typing import Final, NamedTuple
 
@@ -19,14 +20,25 @@ TENSOR: Final = np.dtype(
     [("name_hash", "<u8"), ("ndim", "u1"), ("dtype", "u1"), ("reserved", "V6")]
 )
 
-_ENTRY_BYTES: Final = {
-    ids.Section.TENSORS: TENSOR.itemsize,
-    ids.Section.DIMS: 8,
-    ids.Section.CHUNKDIR: 32,
-    ids.Section.PAYLOAD: 16,
-    ids.Section.KEYCODES: 16,
-    ids.Section.SEEDS: 16,
+_SECTION: Final = struct.Struct("<HHIQ")
+_TENSOR: Final = struct.Struct("<QBB6s")
+
+_PAYLOAD: Final = int(ids.Section.PAYLOAD)
+_CODEBOOK: Final = int(ids.Section.CODEBOOK)
+_SEEDS: Final = int(ids.Section.SEEDS)
+_HALF_BYTES: Final[dict[int, int]] = {
+    ids.Section.TENSORS: 2 * TENSOR.itemsize,
+    ids.Section.DIMS: 16,
+    ids.Section.CODEBOOK: 0,
+    ids.Section.CHUNKDIR: 64,
+    ids.Section.PAYLOAD: 32,
+    ids.Section.KEYCODES: 32,
+    ids.Section.VALUECODE: 1,
+    ids.Section.SEEDS: 32,
 }
+"""Half bytes of an entry of each section; of the codebook, by element type."""
+
+_ELEMENTS: Final[dict[int, Element]] = {int(kind): element for kind, element in ELEMENTS.items()}
 
 
 class Tensor(NamedTuple):
@@ -45,6 +57,10 @@ class Span(NamedTuple):
     entries: int
 
 
+NOWHERE: Final = Span(0, 0, 0)
+"""A section that is absent, and so has no entries."""
+
+
 def align(offset: int, to: int = ids.ALIGNMENT) -> int:
     """Round a byte offset up to a multiple."""
     return -(-offset // to) * to
@@ -52,25 +68,24 @@ def align(offset: int, to: int = ids.ALIGNMENT) -> int:
 
 def place(
     lengths: Sequence[tuple[ids.Section, int, int]], start: int
-) -> tuple[NDArray[np.void], dict[ids.Section, slice]]:
+) -> tuple[bytes, dict[ids.Section, slice]]:
     """Section table for (type, count, byte length) in order, and where each section lies.
 
     `start` is where the table begins.
     """
-    table = np.zeros(len(lengths), SECTION)
+    table = b"".join(_SECTION.pack(kind, 0, count, length) for kind, count, length in lengths)
     spans: dict[ids.Section, slice] = {}
-    end = start + table.nbytes
-    for row, (kind, count, length) in zip(table, lengths, strict=True):
-        row["type"], row["count"], row["length"] = kind, count, length
+    end = start + len(table)
+    for kind, _, length in lengths:
         offset = _offset(kind, end)
-        spans[kind] = slice(offset, offset + length)
         end = offset + length
+        spans[kind] = slice(offset, end)
     return table, spans
 
 
 def section_bits(length: int) -> int:
     """What a section of so many bytes adds to a frame, its padding and its entry included."""
-    return 8 * (SECTION.itemsize + align(length, ids.SECTION_ALIGNMENT)) if length else 0
+    return 8 * (ids.SECTION_ENTRY + align(length, ids.SECTION_ALIGNMENT)) if length else 0
 
 
 def _offset(kind: int, end: int) -> int:
@@ -78,120 +93,133 @@ def _offset(kind: int, end: int) -> int:
     return align(end, ids.ALIGNMENT if kind == ids.Section.PAYLOAD else ids.SECTION_ALIGNMENT)
 
 
-def read_sections(meta: NDArray[np.uint8], header: Header) -> dict[int, Span]:
-    """Check the geometry: types in order, zero padding, payload last up to the end.
+def read_sections(meta: bytes, header: Header) -> dict[int, Span]:
+    """Where each section lies: in order, without holes, payload last up to the end.
 
     `meta` is the frame up to the payload.
     """
-    end = header.header_len + header.n_sections * SECTION.itemsize
-    table = meta[header.header_len : end].view(SECTION)
+    start = header.header_len
+    end = start + header.n_sections * SECTION.itemsize
     spans: dict[int, Span] = {}
     previous = 0
-    for i, row in enumerate(table):
-        where = f"section {i} at byte {header.header_len + i * SECTION.itemsize}"
-        kind, length = int(row["type"]), int(row["length"])
-        last = i == len(table) - 1
-        if (kind == ids.Section.PAYLOAD) != last or (not last and kind <= previous):
-            raise Malformed(f"{where}: type {kind} out of order (ascending, PAYLOAD last)")
-        if row["reserved"]:
-            raise Malformed(f"{where}: reserved field not zero")
+    for kind, reserved, entries, length in _SECTION.iter_unpack(meta[start:end]):
+        last = len(spans) == header.n_sections - 1
+        if (kind == _PAYLOAD) != last or (not last and kind <= previous):
+            raise Malformed(
+                f"{_where(spans, start)}: type {kind} out of order (ascending, PAYLOAD last)"
+            )
+        if reserved:
+            raise Malformed(f"{_where(spans, start)}: reserved field not zero")
         offset = _offset(kind, end)
-        if meta[end:offset].any():
-            raise Malformed(f"{where}: the padding from byte {end} on is not zero")
+        if any(meta[end:offset]):
+            raise Malformed(f"{_where(spans, start)}: the padding from byte {end} on is not zero")
         if length > (header.frame_len if last else header.payload_offset) - offset:
-            raise Malformed(f"{where}: {length} bytes from {offset} run past the end")
-        spans[kind] = Span(offset, length, int(row["count"]))
+            raise Malformed(
+                f"{_where(spans, start)}: {length} bytes from {offset} run past the end"
+            )
+        spans[kind] = Span(offset, length, entries)
         end, previous = offset + length, kind
-    if spans[ids.Section.PAYLOAD].offset != header.payload_offset or align(end) != header.frame_len:
+    if spans[_PAYLOAD].offset != header.payload_offset or align(end) != header.frame_len:
         raise Malformed(f"the payload does not fill the frame from byte {header.payload_offset} on")
     return spans
 
 
-def check_types(spans: dict[int, Span], element: Element) -> None:
+def _where(before: Mapping[int, Span], start: int) -> str:
+    return f"section {len(before)} at byte {start + len(before) * SECTION.itemsize}"
+
+
+def check_types(spans: Mapping[int, Span], element: Element) -> None:
     """Refuse unknown critical sections, missing ones, and counts that disagree with lengths."""
-    sizes = {**_ENTRY_BYTES, ids.Section.CODEBOOK: element.pattern.itemsize}
-    for kind, span in spans.items():
+    for kind, (_, length, entries) in spans.items():
         if kind >= ids.FIRST_ANCILLARY_SECTION:
             continue
-        if kind not in (*sizes, ids.Section.VALUECODE):
+        half_bytes = _HALF_BYTES.get(kind)
+        if half_bytes is None:
             known = kind in ids.RESERVED_SECTIONS
             name = f"{ids.Section(kind).name} ({kind})" if known else f"type {kind}"
             raise UnsupportedFeature(
                 f"critical section {name} is not known to this reader: update gcodec"
             )
-        name, entries = ids.Section(kind).name, span.entries
-        half_bytes = kind == ids.Section.VALUECODE
-        size = -(-entries // 2) if half_bytes else entries * sizes[ids.Section(kind)]
-        if span.length != size:
-            raise Malformed(f"{name}: {entries} entries take {size} bytes, not {span.length}")
-        if kind == ids.Section.SEEDS and entries > 1:
+        if kind == _CODEBOOK:
+            half_bytes = element.pattern.itemsize * 2
+        size = -(-entries * half_bytes // 2)
+        if length != size:
+            name = ids.Section(kind).name
+            raise Malformed(f"{name}: {entries} entries take {size} bytes, not {length}")
+        if kind == _SEEDS and entries > 1:
             raise Malformed(f"SEEDS has {entries} entries, not one")
     for needed in (ids.Section.TENSORS, ids.Section.CHUNKDIR):
         if needed not in spans:
             raise Malformed(f"section {needed.name} is missing")
 
 
-def build_tensors(
-    tensors: Sequence[Tensor], element_type: int
-) -> tuple[NDArray[np.void], NDArray[np.uint64]]:
+def build_tensors(tensors: Sequence[Tensor], element_type: int) -> tuple[bytes, bytes]:
     """Rows of the TENSORS and DIMS sections."""
-    table = np.zeros(len(tensors), TENSOR)
-    table["name_hash"] = [tensor.name_hash for tensor in tensors]
-    table["ndim"] = [len(tensor.shape) for tensor in tensors]
-    table["dtype"] = element_type
-    return table, np.array([length for tensor in tensors for length in tensor.shape], "<u8")
+    rows = [
+        _TENSOR.pack(tensor.name_hash, len(tensor.shape), element_type, b"") for tensor in tensors
+    ]
+    lengths = [length for tensor in tensors for length in tensor.shape]
+    return b"".join(rows), struct.pack(f"<{len(lengths)}Q", *lengths)
 
 
-def read_tensors(
-    frame: NDArray[np.uint8], spans: dict[int, Span], header: Header
-) -> tuple[Tensor, ...]:
+def read_tensors(meta: bytes, spans: Mapping[int, Span], header: Header) -> tuple[Tensor, ...]:
     """Check that the tensors' shapes make up n_elements."""
     span = spans[ids.Section.TENSORS]
     if span.entries != header.n_tensors:
         raise Malformed(f"TENSORS has {span.entries} entries, the header says {header.n_tensors}")
-    rows = frame[span.offset : span.offset + span.length].view(TENSOR)
-    dims_span = spans.get(ids.Section.DIMS, Span(0, 0, 0))
-    if dims_span.entries != int(rows["ndim"].sum(dtype=np.int64)):
-        raise Malformed(f"DIMS has {dims_span.entries} entries, the tensors use another number")
-    dims = frame[dims_span.offset : dims_span.offset + dims_span.length].view("<u8").tolist()
+    rows = list(_TENSOR.iter_unpack(meta[span.offset : span.offset + span.length]))
+    place = spans.get(ids.Section.DIMS, NOWHERE)
+    if place.entries != sum(row[1] for row in rows):
+        raise Malformed(f"DIMS has {place.entries} entries, the tensors use another number")
+    dims = np.frombuffer(meta, "<u8", place.entries, place.offset).tolist()
     tensors: list[Tensor] = []
     start = used = 0
-    for i, row in enumerate(rows):
-        ndim = int(row["ndim"])
+    for i, (name_hash, ndim, dtype, reserved) in enumerate(rows):
         if ndim > ids.MAX_DIMENSIONS:
             raise LimitExceeded(f"tensor {i}: {ndim} dimensions, the limit is {ids.MAX_DIMENSIONS}")
-        if row["dtype"] != header.elem_dtype or row["reserved"].tobytes().strip(b"\0"):
+        if dtype != header.elem_dtype or any(reserved):
             raise Malformed(f"tensor {i}: dtype differs from the header, or a reserved bit is set")
         shape = tuple(dims[used : used + ndim])
         if prod(filter(None, shape)) > ids.MAX_ELEMENTS:
             raise LimitExceeded(f"tensor {i}: the dimensions of {shape} multiply past 2^48")
-        tensors.append(Tensor(int(row["name_hash"]), start, shape))
+        tensors.append(Tensor(name_hash, start, shape))
         start, used = start + prod(shape), used + ndim
     if start != header.n_elements:
         raise Malformed(f"the tensors hold {start} elements, the header says {header.n_elements}")
     return tuple(tensors)
 
 
-def read_codebook(frame: NDArray[np.uint8], spans: dict[int, Span], element: Element) -> Patterns:
+def layout_bytes(meta: bytes, spans: Mapping[int, Span]) -> NDArray[np.uint8]:
+    """TENSORS and DIMS, which follow it at once if they are there."""
+    span = spans[ids.Section.TENSORS]
+    length = span.length + spans.get(ids.Section.DIMS, NOWHERE).length
+    return np.frombuffer(meta, np.uint8, length, span.offset)
+
+
+def read_codebook(
+    meta: bytes,
+    spans: Mapping[int, Span],
+    element: Element,
+    levels_are_sound: Callable[[Patterns, int], bool],
+) -> Patterns:
     """Levels of the codebook, as bit patterns; each is finite, and zero is positive."""
-    span = spans.get(ids.Section.CODEBOOK, Span(0, 0, 0))
+    span = spans.get(ids.Section.CODEBOOK, NOWHERE)
     if span.entries > ids.MAX_LEVELS:
         raise LimitExceeded(
             f"the codebook has {span.entries} levels, the limit is {ids.MAX_LEVELS}"
         )
-    levels: Patterns = frame[span.offset : span.offset + span.length].view(element.pattern)
-    magnitudes = element.magnitudes(levels)
-    if (magnitudes >= element.infinity).any() or (levels[magnitudes == 0] != 0).any():
+    levels = np.frombuffer(meta, element.pattern, span.entries, span.offset)
+    if not levels_are_sound(levels, element.infinity):
         raise Malformed("a level of the codebook is not finite, or is a negative zero")
     return levels
 
 
-def read_seeds(frame: NDArray[np.uint8], spans: dict[int, Span]) -> NDArray[np.uint64]:
+def read_seeds(meta: bytes, spans: Mapping[int, Span]) -> NDArray[np.uint64]:
     """A seed and the number of the first chunk, or nothing."""
-    span = spans.get(ids.Section.SEEDS, Span(0, 0, 0))
-    return frame[span.offset : span.offset + span.length].view("<u8")
+    span = spans.get(ids.Section.SEEDS, NOWHERE)
+    return np.frombuffer(meta, "<u8", 2 * span.entries, span.offset)
 
 
 def element_of(header: Header) -> Element:
     """The element type of a header that was checked."""
-    return ELEMENTS[ids.ElementType(header.elem_dtype)]
+    return _ELEMENTS[header.elem_dtype]

@@ -1,22 +1,47 @@
 """How keys and values become planes of bits: measured, chosen, written, and read back."""
 
-from .keys import KEY_PACKINGS, Keys, better_whole, choose_keys, write_keys
-from .layout import pieces_of
-from .read import read_payload
+from collections.abc import Sequence
+from types import ModuleType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..format.sections import Tensor
+from . import compiled, plain
+from .content import Content
+from .keys import KEY_PACKINGS, better_whole
+from .layout import Ints, pieces_of
+from .plain import write_checks
+from .read import check_chunks, read_chunks
 from .seeded import drawn_keys
-from .values import Values, choose_values, keep_values, write_values
 
 __all__ = [
     "KEY_PACKINGS",
-    "Keys",
-    "Values",
+    "Content",
+    "Packed",
     "better_whole",
-    "choose_keys",
-    "choose_values",
+    "check_chunks",
     "drawn_keys",
-    "keep_values",
+    "pack",
     "pieces_of",
-    "read_payload",
-    "write_keys",
-    "write_values",
+    "read_chunks",
+    "write_checks",
 ]
+
+Packed = plain.Plain | compiled.Compiled
+
+
+def pack(
+    directory: NDArray[np.void],
+    content: Content,
+    lengths: Ints,
+    tensors: Sequence[Tensor],
+    packing: str,
+    kernels: ModuleType,
+) -> Packed:
+    """Choose the smallest packing of what chunks hold: sets all of a directory with nnz.
+
+    What is returned has the directory, the tables that go into sections, and writes the payload.
+    """
+    what = directory, content, lengths, tensors, packing, kernels
+    return compiled.pack(*what) if hasattr(kernels, "write_chunks") else plain.pack(*what)

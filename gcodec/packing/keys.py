@@ -86,7 +86,9 @@ def choose_keys(
     counts = directory["nnz"].astype(np.int64)
     allowed = KEY_PACKINGS[packing]
     if KeyCodec.SEEDED in allowed and seed is not None:
-        return _seeded(directory, lengths, seed)
+        nothing, codes = np.empty(0, np.uint32), np.zeros((0, CLASSES), np.uint8)
+        jobs, rests = job_table(0, starts_of(counts), counts), np.zeros_like(counts)
+        return Keys(jobs, nothing, None, codes, rests, seeded(directory, lengths, seed))
     allowed = tuple(codec for codec in allowed if codec is not KeyCodec.SEEDED)
     found = _measure_gaps(keys, counts, lengths, tensors, allowed, kernels)
     trials, rests, words = _try_all(directory, lengths, found, allowed, kernels)
@@ -100,17 +102,13 @@ def choose_keys(
     return Keys(found.plain, found.gaps, found.by_column, codes, below, np.empty(0, np.uint64))
 
 
-def _seeded(directory: NDArray[np.void], lengths: Ints, seed: int) -> Keys:
-    """Keys that need no bits."""
+def seeded(directory: NDArray[np.void], lengths: Ints, seed: int) -> NDArray[np.uint64]:
+    """Keys that need no bits: sets the key fields of every chunk; what SEEDS holds."""
     counts = directory["nnz"].astype(np.int64)
     directory["key_codec"] = np.where(counts == lengths, KeyCodec.ALL, KeyCodec.SEEDED)
     directory["key_codec"][counts == 0] = KeyCodec.RICE
-    nothing = np.empty(0, np.uint32)
-    codes, rests = np.zeros((0, CLASSES), np.uint8), np.zeros_like(counts)
     seeds = np.array([seed, 0], np.uint64)
-    if not (directory["key_codec"] == KeyCodec.SEEDED).any():
-        seeds = seeds[:0]
-    return Keys(job_table(0, starts_of(counts), counts), nothing, None, codes, rests, seeds)
+    return seeds if (directory["key_codec"] == KeyCodec.SEEDED).any() else seeds[:0]
 
 
 def better_whole(

@@ -42,31 +42,26 @@ def keep_values(directory: NDArray[np.void], element: Element) -> Values:
 
 def choose_values(
     directory: NDArray[np.void],
-    signs: NDArray[np.uint32],
-    codes: NDArray[np.uint32],
-    levels: tuple[Patterns, Patterns | None],
+    joint: NDArray[np.uint32],
+    table: Patterns,
+    own_signs: bool,
     element: Element,
     kernels: ModuleType,
 ) -> Values:
     """Set `val_codec`, `val_param`, `val_hi_bits` and `level_base` of every chunk.
 
-    `codes` index levels, which are magnitudes, and others for negative values if there are two
-    tables; `signs` are 1 for negative values. The codebook holds the levels that occur, frequent
-    ones first. Signs have a plane of their own, or, where they follow from the magnitudes or from
-    each other, levels carry them.
+    `joint` is 2 * level + sign of each value, and an index into `table`. The codebook holds the
+    levels that occur, frequent ones first. Signs have a plane of their own, or, where they follow
+    from the magnitudes or from each other, or levels differ by sign, levels carry them.
     """
-    positive, negative = levels[0], levels[0] if levels[1] is None else levels[1]
-    joint = codes << np.uint32(1) | signs
-    signed = np.bincount(joint, minlength=2 * positive.size)
-    sign = element.pattern.type(1 << element.bits - 1)
-    both = np.stack((positive, negative | sign), axis=1).reshape(-1)
+    signed = np.bincount(joint, minlength=table.size)
     trials = []
-    if levels[1] is None:
-        unsigned = np.bincount(codes, minlength=positive.size)
-        trials.append(_try(directory, codes, positive, unsigned, UNSIGNED, element, kernels))
+    if not own_signs:
+        codes, unsigned = joint >> np.uint32(1), signed[0::2] + signed[1::2]
+        trials.append(_try(directory, codes, table[0::2], unsigned, UNSIGNED, element, kernels))
         costs = [_code_cost(histogram, element, kernels) for histogram in (signed, unsigned)]
-    if levels[1] is not None or costs[0] + codes.size // 8 < costs[1] + codes.size:
-        trials.append(_try(directory, joint, both, signed, SIGNED, element, kernels))
+    if own_signs or costs[0] + joint.size // 8 < costs[1] + joint.size:
+        trials.append(_try(directory, joint, table, signed, SIGNED, element, kernels))
     best = min(trials, key=lambda trial: trial.bits)
     directory[:] = best.directory
     return best.values

@@ -45,11 +45,12 @@ class SampledQuantile:
 
     def decide(self, statistics: Statistics, state: Any = None) -> Decision:
         n, k = statistics.n, Amount(ratio=self.ratio).wanted(statistics.n)
-        samples = max(ceil(KEPT_SAMPLES / self.ratio), n // 64)
+        samples = ceil(KEPT_SAMPLES / self.ratio)
         if 2 * samples >= n:
             return exact(statistics, k)
-        drawn = np.sort(statistics.sample(positions(n, samples, self.seed, statistics.stream)))
-        threshold = int(drawn[samples - max(1, round(self.ratio * samples))])
+        drawn = statistics.sample(positions(n, samples, self.seed, statistics.stream))
+        rank = samples - max(1, round(self.ratio * samples))
+        threshold = int(np.partition(drawn, rank)[rank])
         count = statistics.count_above(threshold)
         if abs(count - k) > TOLERANCE * k:
             return exact(statistics, k, fallback=True)

@@ -42,7 +42,8 @@ class Threshold:
 
     def decide(self, statistics: Statistics, state: Any = None) -> Decision:
         threshold = abs(self.threshold) * self._unit(statistics)
-        pattern = statistics.element.nearest(threshold)
+        element = statistics.element
+        pattern = min(element.nearest(threshold), element.infinity - 1)  # infinities are found
         return Decision(pattern, 0, statistics.count_above(pattern))
 
     def _unit(self, statistics: Statistics) -> float:

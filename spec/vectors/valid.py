@@ -46,6 +46,7 @@ def inputs():
     parts[3][...] = 4
     joined = np.concatenate([part.reshape(-1) for part in parts])
     of_levels = random.choice([1, 2, 4, 8], 300) * random.choice([-1, 1], 300)
+    of_signs = [*[1, 1, -1, -1] * 248, *of_levels[:32], *[8, -8, -8, 8] * 194]
     skewed = np.where(random.random(2000) < 0.7, 1.0, np.exp2(random.integers(1, 17, 2000)))
     clusters = [40 * c + i for c in range(0, 1000, 5) for i in range(12) if i != c % 7]
     active = np.flatnonzero(random.random(400) < 0.05)
@@ -84,11 +85,11 @@ def inputs():
             ),
             {},
         ),
-        "fixed-0": ("one level", EVERY, spread(900, at([5, 899, 31]), [2, -2, -2]), {}),
+        "fixed-0": ("one level", EVERY, spread(1800, at([5, 1799, 31]), [2, -2, -2]), {}),
         "sign": (
             "SIGN values in the second of two chunks",
             EVERY,
-            spread(900, range(900), [*[1, 1, -1, -1] * 120, *of_levels[:32], *[8, -8, -8, 8] * 97]),
+            spread(1800, range(1800), of_signs),
             {},
         ),
         "huffman": (
@@ -167,15 +168,15 @@ def inputs():
             {},
         ),
         "several-chunks": (
-            "four chunks of 512 positions; the third has one key, so RAW takes one word there too",
+            "four chunks of 1,024 positions; the third has one key, so RAW takes a word there too",
             "topk:ratio=1",
-            spread(2000, at([0, 1023, 9], 1200, [1990, 1999, 1]), [0.75, -3, 1e-3]),
+            spread(4000, at([0, 2047, 18], 2400, [3990, 3999, 1]), [0.75, -3, 1e-3]),
             {},
         ),
         "chunks-differ": (
             "chunks of other density and spread have other codecs",
             EVERY,
-            spread(2000, at([0, 511, 1], [512, 1023, 2], 1100, [1536, 1600, 3]), of_levels),
+            spread(4000, at([0, 1023, 1], [1024, 2047, 2], 2200, [3072, 3200, 3]), of_levels),
             {},
         ),
     }
@@ -185,6 +186,7 @@ def element_types():
     """Like `inputs`, in the other types, raw and quantised."""
     made = {}
     levels = [1, -2, 0.5, 4, 1, 1, -1]
+    two_chunks = at([0, 1020, 4], [1, 1021, 4], [1026, 1399, 3])
     numbers = {
         "float16": [0.1, -65504, 2**-24, 1, 2**-14 - 2**-24, -0.5],
         "bfloat16": [0.75, -3.3895313892515355e38, 2**-133, 1, -(2**-126)],
@@ -192,14 +194,15 @@ def element_types():
     }
     for name, raw in numbers.items():
         dtype = np.float32 if name == "bfloat16" else np.dtype(name)
+        even = [4, -2, 0.5, -1, 1, *([-4, 2, -0.5] if name == "float64" else [])]
         keys = at([3, 699, 58], 17)
         for packing, recipe, values, places in (
             ("raw", "topk:k=11", raw, keys),
-            ("reclog", "reclog:ratio=1,per_octave=1", levels, at([0, 699, 3])),
+            ("reclog", EVERY, [*levels * 73, 4, *even * 25], two_chunks),
             ("dense", "dense", [0, *raw, -0.0], range(150)),
             ("dense-reclog", "dense|reclog", [0.0, *levels, -0.0], range(150)),
         ):
-            n = 150 if packing.startswith("dense") else 700
+            n = {"raw": 700, "reclog": 1400}.get(packing, 150)
             gradient = spread(n, places, values, dtype)
             gradient = bfloat16(gradient) if name == "bfloat16" else gradient
             made[f"{name}-{packing}"] = f"{packing} values of {name}", recipe, gradient, {}
@@ -212,13 +215,13 @@ def whole():
     signed = [0.0, 1, -2, -0.0, 4, 1]
     full = spread(200, range(200), [0.5, -1e-3, 3])
     most = random.standard_normal(3000).astype(np.float32)
-    bucket = [("w", (20, 30)), ("b", (40,)), ("v", (600,))]
-    joined = random.standard_normal(1240).astype(np.float32)
-    joined[:600] *= 1e3
+    bucket = [("w", (40, 30)), ("b", (80,)), ("v", (1200,))]
+    joined = random.standard_normal(2480).astype(np.float32)
+    joined[:1200] *= 1e3
     return {
         "dense": ("all elements, zeros of both signs too", "dense", spread(99, range(99), signed),
             {"name": "w"}),
-        "dense-bucket": ("two chunks, three tensors", "dense", joined, {"tensors": bucket}),
+        "dense-bucket": ("three chunks, three tensors", "dense", joined, {"tensors": bucket}),
         "dense-reclog": ("zeros of both signs decode to +0", "dense|reclog",
             spread(400, range(400), signed), {}),
         "dense-topk": ("a dense frame from topk: every element is kept", "topk:ratio=1", full, {}),
@@ -239,21 +242,22 @@ def whole():
 
 def random():
     """Elements drawn by a shared seed; zeros go too."""
-    flat = spread(5000, at([0, 4999, 3]), [0.75, -3, 1e-3, -0.0])
+    flat = spread(10000, at([0, 9999, 3]), [0.75, -3, 1e-3, -0.0])
     return {
-        "seeded": ("SEEDED keys in three chunks, the last one shorter", "randomk:k=901", flat,
+        "seeded": ("SEEDED keys in three chunks, the last one shorter", "randomk:k=1802", flat,
             {"name": "w", "step": 2**64 - 1}),
         "seeded-seed": ("SEEDED keys, another seed, a bucket", "randomk:ratio=0.3,seed=-5", flat,
-            {"tensors": [("a", (40, 50)), ("b", (3000,))]}),
+            {"tensors": [("a", (80, 50)), ("b", (6000,))]}),
         "seeded-few": ("SEEDED keys in the second and the fourth of four chunks",
             "randomk:k=2,seed=1", spread(2**24, at([0, 2**24 - 1, 2]), [1.5]), {"step": 3}),
-        "seeded-all": ("all elements drawn: ALL keys, no SEEDS", "randomk:ratio=1", flat, {}),
+        "seeded-all": ("all elements drawn: ALL keys, no SEEDS", "randomk:ratio=1", flat[:5000],
+            {}),
         "seeded-float16": ("SEEDED keys and float16", "randomk:k=300,seed=2",
             flat.astype(np.float16), {"name": "v"}),
-        "seeded-rice": ("drawn positions as RICE keys", "randomk:k=901,keys=rice", flat,
+        "seeded-rice": ("drawn positions as RICE keys", "randomk:k=1802,keys=rice", flat,
             {"name": "w", "step": 2**64 - 1}),
-        "randomblock": ("a run of elements", "randomblock:k=700", flat, {"name": "w", "step": 1}),
-        "randomblock-around": ("a run of elements around the end", "randomblock:ratio=0.6,seed=4",
+        "randomblock": ("a run of elements", "randomblock:k=1400", flat, {"name": "w", "step": 1}),
+        "randomblock-around": ("a run of elements around the end", "randomblock:ratio=0.6,seed=5",
             flat, {"name": "w", "step": 1}),
     }  # fmt: skip
 
@@ -365,14 +369,14 @@ def VALID():  # noqa: N802 - the folders of vectors are named like this
 
 def slices():
     """Frames cut out of a frame."""
-    flat = spread(2000, at([0, 1023, 9], 1200, [1990, 1999, 1]), [0.75, -3, 1e-3])
+    flat = spread(4000, at([0, 2047, 18], 2400, [3990, 3999, 1]), [0.75, -3, 1e-3])
     frame = gcodec.get_codec("topk:ratio=1").encode(flat, name="w", step=9)
     size = 1 << gcodec.inspect(frame).header["chunk_log2"]
     made = {}
-    for name, start, stop in (("slice", size, 2 * size), ("slice-end", 2 * size, 2000)):
+    for name, start, stop in (("slice", size, 2 * size), ("slice-end", 2 * size, 4000)):
         part = flat[start:stop]
         keys = np.flatnonzero(part)
-        about = f"elements {start} to {stop} of a frame of 2000, by slice"
+        about = f"elements {start} to {stop} of a frame of 4000, by slice"
         data = bytes(gcodec.slice(frame, start, stop))
         made[name] = about, data, keys.tolist(), part[keys].view(np.uint32).tolist()
     return made | seeded_slices()

@@ -128,7 +128,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(tmp_path, grad):
 
 @pytest.mark.parametrize("dtype", ["float16", "uint16", "float32", "float64"])
 def test_every_element_type(tmp_path, dtype, capsys):
-    numbers = np.random.default_rng(1).standard_normal((30, 40))
+    numbers = np.random.default_rng(1).standard_normal((60, 40))
     array = numbers.astype(np.float32).view(np.uint32) >> 16 if dtype == "uint16" else numbers
     np.save(tmp_path / "grad.npy", array.astype(dtype))
     source, frame, back = (str(tmp_path / name) for name in ("grad.npy", "x.gc", "back.npy"))
@@ -140,4 +140,4 @@ def test_every_element_type(tmp_path, dtype, capsys):
     capsys.readouterr()
     assert main(["inspect", frame]) == 0
     name = "bfloat16" if dtype == "uint16" else dtype
-    assert f"30x40 of {name}" in capsys.readouterr().out
+    assert f"60x40 of {name}" in capsys.readouterr().out

@@ -164,7 +164,7 @@ def test_every_selector_in_every_type(select, dtype):
 @pytest.mark.parametrize("quantize", QUANTIZERS, ids=repr)
 def test_every_quantiser_in_every_type(quantize, dtype):
     for case in INPUTS:
-        for select in (gcodec.TopK(0.1), gcodec.Dense()):
+        for select in (gcodec.TopK(0.2), gcodec.Dense()):
             check(select, quantize, as_gradient(case, dtype))
 
 
@@ -193,7 +193,7 @@ def test_residual_and_message_make_up_what_was_to_be_sent(select, quantize):
 @pytest.mark.parametrize("select", SELECTORS, ids=repr)
 def test_backends_write_the_same_bytes(select, quantize):
     for case in ("laplace", "ties", "half zeros"):
-        grad = as_gradient(case, "float32")[:1500]
+        grad = as_gradient(case, "float32")[:3000]
         frames = [
             bytes(gcodec.Codec(select, quantize, backend=backend).encode(grad, name="w", step=1))
             for backend in ("cpu", "reference")

@@ -107,7 +107,7 @@ def test_accumulate_adds_what_decode_gives(codec, dense, scale):
 
 @settings(max_examples=100)
 @given(
-    select=st.integers(1, 2000).map(lambda k: gcodec.TopK(k=k))
+    select=st.integers(1, 4000).map(lambda k: gcodec.TopK(k=k))
     | st.just(gcodec.TopK(ratio=1.0))
     | st.just(gcodec.Threshold(0.0)),
     quantize=st.sampled_from(QUANTIZERS),
@@ -162,8 +162,8 @@ def test_a_second_call_writes_the_same_bytes(recipe, backend):
     """Nothing of the first call is left behind, whatever came between."""
     for kind in KINDS.values():
         codec = gcodec.get_codec(recipe, backend=backend)
-        dense, other = make(kind, 0, 3000), make(kind, 1, 2000, values="any")
-        tensors = [("a", (1000,)), ("b", (50, 40))]
+        dense, other = make(kind, 0, 6000), make(kind, 1, 4000, values="any")
+        tensors = [("a", (2000,)), ("b", (100, 40))]
         first = codec.encode(dense, tensors=tensors, step=1)
         codec.encode(other)
         assert bytes(codec.encode(dense, tensors=tensors, step=1)) == bytes(first)

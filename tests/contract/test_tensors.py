@@ -9,12 +9,12 @@ from strategies import BACKENDS
 import gcodec
 
 LAYOUT = [
-    ("a", (30, 40)),
+    ("a", (60, 40)),
     ("b", (7,)),
     ("c", ()),
     ("none", (0, 3)),
-    ("d", (20, 5, 4)),
-    ("e", (64,)),
+    ("d", (40, 5, 4)),
+    ("e", (128,)),
 ]
 SIZE = sum(int(np.prod(shape)) for _, shape in LAYOUT)
 CODECS = ["topk:ratio=0.3", "reclog:ratio=0.5", "topk:ratio=0.02", "reclog:ratio=1,keys=columns"]
@@ -22,7 +22,7 @@ CODECS = ["topk:ratio=0.3", "reclog:ratio=0.5", "topk:ratio=0.02", "reclog:ratio
 
 def bucket(seed):
     grad = np.random.default_rng(seed).normal(size=SIZE).astype(np.float32)
-    grad[: 30 * 40].reshape(30, 40)[:, 5:] = 0
+    grad[: 60 * 40].reshape(60, 40)[:, 5:] = 0
     return grad
 
 
@@ -73,8 +73,8 @@ def test_a_part_does_not_look_at_other_chunks():
 
 
 def test_columns_are_chosen_for_matrices_only():
-    grad = np.zeros((500, 300), np.float32)
-    grad[:, [3, 77, 150, 151]] = np.random.default_rng(0).normal(size=(500, 4))
+    grad = np.zeros((1000, 300), np.float32)
+    grad[:, [3, 77, 150, 151]] = np.random.default_rng(0).normal(size=(1000, 4))
     codec = gcodec.Codec(gcodec.Threshold(0.0), gcodec.ReciprocalLog(4))
     flat, matrix = codec.encode(grad.reshape(-1)), codec.encode(grad)
     assert "columns" in gcodec.inspect(matrix).key_codecs

@@ -84,7 +84,7 @@ def test_the_choice_and_what_it_costs(encode_in_chunks, name, size, density, chu
 @ALL_KINDS
 @pytest.mark.parametrize("share", [0.5, 0.9, 0.97, 0.98, 0.99, 0.999, 1.0])
 def test_never_much_larger_than_the_array(kind, share, backend):
-    n = 20_000 if backend == "cpu" else 3000
+    n = 20_000 if backend == "cpu" else 6000
     codec = gcodec.Codec(gcodec.TopK(ratio=share), backend=backend)
     for seed, values in enumerate(("normal", "any")):
         dense = make(kind, seed, n, values=values)

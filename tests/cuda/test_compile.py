@@ -15,7 +15,7 @@ from backends import flip
 from ptx import WARP, DeviceError, Kernel
 
 import gcodec
-from gcodec.kernels import cpu, reference
+from gcodec.kernels import reference
 from gcodec.kernels.cuda import planes, target
 from gcodec.kernels.jobs import COUNT, job_table
 
@@ -83,7 +83,7 @@ class Coded:
         self.symbols = np.concatenate(parts).astype(np.uint32)
         self.jobs = np.array(rows, np.int64)
         self.payload = np.zeros(at // 64 + 1, np.uint64)
-        cpu.write_codes(self.jobs, self.symbols, self.lengths, self.codes, self.payload)
+        reference.write_codes(self.jobs, self.symbols, self.lengths, self.codes, self.payload)
 
     def write(self, ptx, seed=None):
         payload = np.zeros_like(self.payload)
@@ -175,7 +175,7 @@ def test_damage_is_found_as_by_the_cpu(seed):
         if trial % 4 == 0:
             payload = rng.integers(0, 2**64, payload.size, np.uint64)
         expected = np.zeros_like(plane.symbols)
-        fault = cpu.read_codes(plane.jobs, payload, plane.tables, expected)
+        fault = reference.read_codes(plane.jobs, payload, plane.tables, expected)
         symbols, ours = plane.read(compiled("read_codes"), seed, payload)
         assert ours == fault
         assert fault >= 0 or symbols.tolist() == expected.tolist()
@@ -203,7 +203,7 @@ def test_hostile(job, payload):
     """Found without a load past the padding, which the interpreter would refuse."""
     tables, words = np.stack((WIDE, LONE)), np.array(payload, np.uint64)
     size = int(job[0, COUNT])
-    assert cpu.read_codes(job, words, tables, np.zeros(size, np.uint32)) == 0
+    assert reference.read_codes(job, words, tables, np.zeros(size, np.uint32)) == 0
     assert read(compiled("read_codes"), job, words, tables, size)[1] == 0
 
 

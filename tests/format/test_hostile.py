@@ -228,9 +228,10 @@ def test_a_frame_that_changes_while_it_is_read(part, section_table):
             return getattr(cpu, name)
 
         @staticmethod
-        def chunk_checks(*arguments):
-            cpu.chunk_checks(*arguments)
+        def first_corrupt(*arguments):
+            chunk = cpu.first_corrupt(*arguments)
             frame[slice(payload, None) if part == "payload" else slice(payload)] = 0xFF
+            return chunk
 
     if part == "payload":
         with pytest.raises(gcodec.Malformed):

@@ -111,7 +111,7 @@ class TestPlaces:
             table, spans = place(lengths, 128)
             last = max(span.stop for span in spans.values())
             ends.append(8 * (-(-last // 8) * 8))
-            assert table["reserved"].any() == 0
+            assert len(table) == 16 * len(lengths)
         assert ends[1] - ends[0] == section_bits(length)
 
 
@@ -184,16 +184,16 @@ class TestRawValues:
     """Patterns as they are, each of as many bits as the type has."""
 
     @EVERY
-    @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 63, 64, 65, 511, 700])
+    @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 63, 64, 65, 1023, 1400])
     def test_planes_hold_the_elements(self, element, size, section_table):
         """All keys, so a chunk starts with its values; then zeros up to half a unit and a unit."""
         gradient = gradient_of(some_patterns(element, size, size), element)
         frame = gcodec.Codec(gcodec.Dense()).encode(gradient).tobytes()
-        assert gcodec.inspect(frame).value_codecs == {"raw": -(-size // 512)}
+        assert gcodec.inspect(frame).value_codecs == {"raw": -(-size // 1024)}
         _, start, length = section_table(frame)[PAYLOAD]
         payload = frame[start : start + length]
-        for chunk in range(0, size, 512):
-            held = gradient[chunk : chunk + 512].tobytes()
+        for chunk in range(0, size, 1024):
+            held = gradient[chunk : chunk + 1024].tobytes()
             words = -(-len(held) // 8)
             room = 16 * (words // 2 + 1)
             assert payload[:room] == held.ljust(room, b"\0")
@@ -258,20 +258,20 @@ class TestDenseFrames:
         "recipe", ["dense", "topk:ratio=1", "reclog:ratio=1", "threshold:threshold=0"]
     )
     def test_when_everything_is_stored(self, element, recipe):
-        gradient = gradient_of(some_patterns(element, 1500), element)
+        gradient = gradient_of(some_patterns(element, 3000), element)
         frame = gcodec.get_codec(recipe).encode(gradient)
         assert self.kind(frame) is ids.FrameKind.DENSE
         said = gcodec.inspect(frame)
         assert said.header["frame_kind"] == "dense"
-        assert said.header["n_stored"] == said.header["n_elements"] == 1500
+        assert said.header["n_stored"] == said.header["n_elements"] == 3000
         assert list(said.key_codecs) == ["all"]
 
     def test_zeros_among_what_is_stored(self, backend):
-        gradient = (np.arange(1000) % 2).astype(np.float32)
+        gradient = (np.arange(2000) % 2).astype(np.float32)
         frame = gcodec.Codec(gcodec.Dense()).encode(gradient)
         assert self.kind(frame) is ids.FrameKind.DENSE
         keys, values = gcodec.decode_sparse(frame, backend=backend)
-        assert keys.tolist() == list(range(1000))
+        assert keys.tolist() == list(range(2000))
         assert values.tolist() == gradient.tolist()
 
     @pytest.mark.parametrize("keys", ["bitmap", "blocks", "coo", "delta", "rice"])
@@ -280,9 +280,9 @@ class TestDenseFrames:
         assert self.kind(frame) is ids.FrameKind.SPARSE
 
     def test_not_if_one_chunk_has_less(self):
-        gradient = np.ones(2000, np.float32)
-        assert self.kind(gcodec.get_codec("topk:k=2000").encode(gradient)) is ids.FrameKind.DENSE
-        frame = gcodec.get_codec("topk:k=1600").encode(gradient)
+        gradient = np.ones(4000, np.float32)
+        assert self.kind(gcodec.get_codec("topk:k=4000").encode(gradient)) is ids.FrameKind.DENSE
+        frame = gcodec.get_codec("topk:k=3200").encode(gradient)
         assert gcodec.inspect(frame).key_codecs["all"] == 3
         assert self.kind(frame) is ids.FrameKind.SPARSE
 
@@ -293,18 +293,18 @@ class TestDenseFrames:
     @EVERY
     def test_chunks_that_are_smaller_whole(self, element, backend):
         """A few zeros: less than what a bit for each position would take."""
-        patterns = some_patterns(element, 2000)
-        patterns[[3, 700, 1999]] = 1 << WIDTHS[element] - 1
+        patterns = some_patterns(element, 4000)
+        patterns[[3, 1400, 3999]] = 1 << WIDTHS[element] - 1
         gradient = gradient_of(patterns, element)
         frame = gcodec.get_codec("threshold:threshold=0").encode(gradient)
         assert self.kind(frame) is ids.FrameKind.DENSE
-        patterns[[3, 700, 1999]] = 0
+        patterns[[3, 1400, 3999]] = 0
         expected = gradient_of(patterns, element).tobytes()
         assert gcodec.decode(frame, backend=backend).tobytes() == expected
         assert len(frame) <= len(gcodec.get_codec("dense").encode(gradient))
 
     def test_a_dense_frame_is_a_sparse_one_but_for_its_name(self, compose, backend):
-        gradient = np.arange(1, 701, dtype=np.float32)
+        gradient = np.arange(1, 1401, dtype=np.float32)
         frame = gcodec.Codec(gcodec.Dense()).encode(gradient)
         renamed = compose(frame, header=[(self.KIND, "B", ids.FrameKind.SPARSE)])
         assert gcodec.decode(renamed, backend=backend).tobytes() == gradient.tobytes()

@@ -172,7 +172,7 @@ def test_steps_108_and_109_come_after_89_and_here_before_the_payload():
 def test_a_part_of_a_frame_takes_steps_1_to_89_of_all_of_it():
     """And steps 90 to 107 of the chunks that hold the part alone."""
     early = broken("two", [("chunk 1", "columns", 1)])
-    late = broken("two", [("flip", 8, 1), ("chunk 1", "check", 0)])
+    late = broken("two", [("flip", 16, 1), ("chunk 1", "check", 0)])
     size = 1 << gcodec.inspect(BASES["two"]).header["chunk_log2"]
     for backend in ("cpu", "reference"):
         with pytest.raises(gcodec.Malformed):

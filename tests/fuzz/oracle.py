@@ -122,13 +122,17 @@ def variants(data, reseal):
 
 def _check_that_bounds_are_checked():
     """Read past the end of a payload; cached kernels of another process would not notice."""
+    from gcodec.format.directory import CHUNK
     from gcodec.kernels import cpu
-    from gcodec.kernels.jobs import job_table
 
-    payload = np.zeros(1, np.uint64)
-    payload.flags.writeable = False
+    payload, directory = np.zeros(1, np.uint64), np.zeros(1, CHUNK)
+    directory["off16"], directory["len16"], directory["nnz"], directory["key_codec"] = 5, 1, 1, 1
+    codes, seeds, tables = np.zeros((0, 32), np.uint8), payload[:0], np.zeros((0, 4096), np.uint16)
+    for array in (payload, directory, codes, seeds):
+        array.flags.writeable = False
+    keys = np.zeros(1, np.uint32)
     try:
-        cpu.read_fields(job_table([640], 0, 1, width=1), payload, np.zeros(1, np.uint32))
+        cpu.read_keys(payload, directory, 0, (1, 6, 32), codes, seeds, tables, keys[:0], keys)
     except IndexError:
         return
     sys.exit("bounds are not checked: set NUMBA_BOUNDSCHECK and a NUMBA_CACHE_DIR of its own")

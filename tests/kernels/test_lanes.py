@@ -23,6 +23,7 @@ from gcodec.format.directory import (
     VALUE_HIGH,
     VALUE_INDEX,
     VALUE_LOW,
+    chunk_lengths,
     plane_bits,
     planes,
 )
@@ -166,10 +167,11 @@ class Chunk(NamedTuple):
 
 def chunks_of(frame):
     """The payload, and its chunks."""
-    parsed = parse(as_bytes(frame), cpu.xxh64)
+    parsed = parse(as_bytes(frame), cpu)
     start = planes(parsed.directory, parsed.element)[:, :-1] * WORD
     end = start + plane_bits(parsed.directory, parsed.element)
-    columns = parsed.lengths.tolist(), start.tolist(), end.tolist(), range(parsed.lengths.size)
+    lengths = chunk_lengths(parsed.header.n_elements, parsed.header.chunk_log2)
+    columns = lengths.tolist(), start.tolist(), end.tolist(), range(lengths.size)
     rows = zip(parsed.directory, *columns, strict=True)
     return parsed.payload, [Chunk(*row, parsed.tables) for row in rows]
 

@@ -3,14 +3,16 @@
 import numpy as np
 import pytest
 import xxhash
-from backends import frozen, read_both, run_both
+from backends import call_both, frozen, read_both, run_both
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kinds import KINDS, edges, exact, kind_of, make
 from strategies import gradients, make_gradient, same_bits, vectors
 
-from gcodec import kernels
 from gcodec.kernels import cpu, reference
+from gcodec.kernels.cpu.quantize import FEW
+from gcodec.kernels.cpu.selection import collect_sum_with, collect_with
+from gcodec.kernels.cpu.vector import COMPRESS, LANES, LOCATE, MASK, SCALAR, best_tier
 from gcodec.kernels.jobs import job_table
 
 SMALL = (0, 1, 2, 63, 64, 65, 129, 300, 1025)
@@ -43,8 +45,17 @@ CHUNK_LOG2 = st.sampled_from([6, 7, 9, 24])
 
 
 def test_both_backends_offer_the_same_functions():
-    assert sorted(cpu.__all__) == sorted(reference.__all__)
-    assert all(callable(getattr(kernels.load(b), f)) for b in kernels.BACKENDS for f in cpu.__all__)
+    """But for those that measure and write whole chunks, where the other has one for each plane.
+
+    And for readers of single planes, which are there to compare writers and CUDA kernels with.
+    """
+    whole = {"measure_chunks", "measure_keys", "measure_values", "write_chunks"}
+    assert set(cpu.__all__) - set(reference.__all__) == whole
+    small = {"classify", "rice_fit"} | {name for name in reference.__all__ if "write_" in name}
+    small |= {"check_keys", "from_compact", "from_gaps", "spare_bits"}
+    small |= {name for name in reference.__all__ if "read_" in name} - {"read_keys", "read_values"}
+    assert set(reference.__all__) - set(cpu.__all__) == small
+    assert all(callable(getattr(b, name)) for b in (cpu, reference) for name in b.__all__)
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2**31, 2**63 - 1])
@@ -72,26 +83,13 @@ def test_magnitude_max_sees_what_is_not_finite(kind):
             assert run_both("magnitude_max", bits)[0] == bad
 
 
-@given(SUMMED, st.integers(0, 2**32 - 1))
-def test_compensate(dense, seed):
-    other = make(kind_of(dense), seed, dense.size, values="subnormal")
-    total = np.empty_like(dense)
-    for backend in (cpu, reference):
-        bits, one = total.view(kind_of(dense).pattern), dense.dtype.type(1)
-        top = backend.compensate(frozen(dense.copy()), frozen(other), one, one, total, bits)
-        assert same_bits(total, dense + other)
-        assert top == max(magnitudes(total).tolist(), default=0)
-        total = np.empty_like(dense)
-
-
-@pytest.mark.parametrize("name", ["float32", "float64"])
-def test_compensate_reports_a_sum_past_the_type(name):
-    kind = KINDS[name]
-    full = frozen(kind.of([kind.infinity - 1] * 70))
-    for backend in (cpu, reference):
-        total = np.empty(70, kind.dtype)
-        bits, one = total.view(kind.pattern), kind.dtype.type(1)
-        assert backend.compensate(full, full, one, one, total, bits) == kind.infinity
+@given(SUMMED, st.integers(0, 2**32 - 1), st.sampled_from([1.0, 0.5, -3.0]))
+def test_compensate(dense, seed, gamma):
+    other, kind = make(kind_of(dense), seed, dense.size, values="subnormal"), dense.dtype.type
+    given = frozen(dense.copy()), frozen(other), kind(gamma), kind(0.25)
+    _, (*_, total) = run_both("compensate", *given, np.empty_like(dense))
+    with np.errstate(over="ignore", invalid="ignore"):
+        assert same_bits(total, dense * kind(gamma) + other * kind(0.25))
 
 
 @given(vectors(SMALL), st.floats(0, 1))
@@ -127,40 +125,114 @@ def test_kth_magnitude_tells_every_bit_apart(kind):
                 assert tuple(map(int, backend.kth_magnitude(dense, k, scratch))) == expected
 
 
-@given(vectors(SMALL), CHUNK_LOG2, st.floats(0, 1), st.integers(0, 5), st.integers(0, 3000))
-def test_gather(dense, chunk_log2, share, ties, offset):
-    """From inside a chunk on, into counts that hold something."""
-    sizes = np.sort(magnitudes(dense))
-    threshold = int(sizes[int(share * (dense.size - 1))]) if dense.size else 0
-    ties = min(ties, int(np.count_nonzero(sizes == threshold)))
-    kept = int(np.count_nonzero(sizes > threshold)) + ties
-    n_chunks = -(-(offset + dense.size) >> chunk_log2)
-    keys, values = np.zeros(kept, np.uint32), np.zeros(kept, sizes.dtype)
+TIERS = pytest.mark.parametrize("tier", [SCALAR, MASK, COMPRESS, LOCATE])
+
+
+def collected(tier, bits, offset, floor, chunk_log2, room):
+    """Keys, values and counts by one tier, or by the reference, in arrays of so much room.
+
+    Every call goes on where the last one stopped, after which there is twice as much room.
+    """
+    n_chunks = -(-(offset + bits.size) >> chunk_log2)
     counts = np.full(n_chunks, 7, np.int64)
-    answer, written = run_both(
-        "gather", patterns(dense), offset, threshold, ties, chunk_log2, keys, values, counts
-    )
-    keys, values, counts = written[-3:]
-    counts = counts - 7
-    assert answer == kept == counts.sum()
-    at = (np.repeat(np.arange(n_chunks), counts) << chunk_log2) + keys - offset
-    equal = np.flatnonzero(magnitudes(dense) == threshold)[:ties]
-    assert at.tolist() == sorted([*np.flatnonzero(magnitudes(dense) > threshold), *equal])
+    at = kept = calls = 0
+    keys, values = np.full(0, 7, np.uint32), np.full(0, 7, bits.dtype)
+    while True:
+        calls += 1
+        keys, values = (np.append(a[:kept], np.full(room, 7, a.dtype)) for a in (keys, values))
+        where = bits, offset, bits.dtype.type(floor), chunk_log2, at, kept, keys, values, counts
+        before = at
+        if tier is None:
+            at, kept = reference.collect(*where)
+        else:
+            at, kept = collect_with(tier, *where)
+            assert at == bits.size or kept > keys.size - LANES
+        assert before <= at <= bits.size
+        assert kept <= keys.size
+        if at == bits.size:
+            return keys[:kept], values[:kept], counts - 7, calls
+
+
+@TIERS
+@given(vectors(SMALL), CHUNK_LOG2, st.floats(0, 1), st.integers(0, 3000), st.integers(64, 500))
+def test_collect(tier, dense, chunk_log2, share, offset, room):
+    """From inside a chunk on, into counts that hold something, in as many calls as it takes."""
+    sizes = np.sort(magnitudes(dense))
+    floor = int(sizes[int(share * (dense.size - 1))]) if dense.size else 0
+    keys, values, counts, _ = collected(tier, patterns(dense), offset, floor, chunk_log2, room)
+    expected = collected(None, patterns(dense), offset, floor, chunk_log2, room)
+    for ours, theirs in zip((keys, values, counts), expected, strict=False):
+        assert same_bits(ours, theirs)
+    at = (np.repeat(np.arange(counts.size), counts) << chunk_log2) + keys - offset
+    assert at.tolist() == np.flatnonzero(magnitudes(dense) >= floor).tolist()
     assert (patterns(dense)[at] == values).all()
 
 
 @ALL_KINDS
+@TIERS
 @pytest.mark.parametrize("offset", [0, 37])
-@pytest.mark.parametrize("room", [0, 1, 63, 64, 65, 99])
-def test_gather_says_that_there_is_no_room(kind, room, offset):
-    bits = patterns(kind.of(np.arange(1, 101)))
-    for backend in (cpu, reference):
-        keys, values = np.full(room, 7, np.uint32), np.full(room + 1, 7, kind.pattern)
-        counts = np.zeros(3, np.int64)
-        found = backend.gather(bits, offset, 0, 0, 6, keys, values[:room], counts)
-        assert found == room + 1
-        assert (values[:room] == bits[:room]).all()
-        assert values[room] == 7
+def test_collect_goes_on_where_there_was_no_room(kind, tier, offset):
+    bits = patterns(kind.of(np.arange(1, 1001)))
+    for room in (64, 65, 127, 300):
+        keys, values, counts, calls = collected(tier, bits, offset, 1, 6, room)
+        assert calls > 3
+        assert (values == bits).all()
+        assert counts.sum() == keys.size == bits.size
+
+
+@TIERS
+@given(SUMMED, CHUNK_LOG2, st.floats(0, 1), st.integers(0, 3000), st.integers(64, 500))
+def test_collect_sum(tier, dense, chunk_log2, share, offset, room):
+    """The sum, and what is collected of it, wherever the array starts."""
+    rng, kind = np.random.default_rng(dense.size), kind_of(dense)
+    other = rng.permutation(dense).astype(dense.dtype)
+    gamma, beta = dense.dtype.type(0.5), dense.dtype.type(2)
+    with np.errstate(over="ignore", invalid="ignore"):
+        expected = frozen(dense * gamma + other * beta)
+    sizes = np.sort(kind.magnitudes(expected))
+    floor = sizes.dtype.type(sizes[int(share * (sizes.size - 1))]) if sizes.size else 0
+    wanted = collected(None, patterns(expected), offset, int(floor), chunk_log2, room)
+    raw = np.zeros(dense.size + 64, dense.dtype)
+    aligned = -raw.ctypes.data % 64 // dense.itemsize
+    for start in (aligned, aligned + 1):
+        out = raw[start : start + dense.size]
+        keys, values = np.zeros(0, np.uint32), np.zeros(0, sizes.dtype)
+        counts, at, kept = np.zeros_like(wanted[2]), 0, 0
+        while at < dense.size:
+            keys, values = (np.append(a[:kept], np.zeros(room, a.dtype)) for a in (keys, values))
+            at, kept = collect_sum_with(
+                tier, frozen(dense.copy()), frozen(other), gamma, beta, out, out.ctypes.data,
+                out.view(sizes.dtype), offset, floor, chunk_log2, at, kept, keys, values, counts,
+            )  # fmt: skip
+        assert same_bits(out, expected)
+        assert same_bits(keys[:kept], wanted[0])
+        assert same_bits(values[:kept], wanted[1])
+        assert same_bits(counts, wanted[2])
+
+
+def test_collect_takes_the_tier_that_was_found():
+    bits, room = patterns(np.arange(1, 300, dtype=np.float32)), 400
+    keys, values = np.zeros(room, np.uint32), np.zeros(room, np.uint32)
+    assert cpu.collect(bits, 0, 1, 24, 0, 0, keys, values, np.zeros(1, np.int64)) == (299, 299)
+    assert best_tier() in (MASK, COMPRESS, LOCATE)
+
+
+@given(vectors(SMALL), CHUNK_LOG2, st.floats(0, 1), st.integers(0, 5))
+def test_pick(dense, chunk_log2, share, ties):
+    """In place: what goes of all nonzeros."""
+    keys, values, counts = kept_in_chunks(dense, chunk_log2)
+    bits = values.view(kind_of(dense).pattern)
+    sizes = np.sort(magnitudes(values))
+    threshold = int(sizes[int(share * (sizes.size - 1))]) if sizes.size else 0
+    equal = np.flatnonzero(magnitudes(values) == threshold)[:ties]
+    stays = np.sort(np.append(np.flatnonzero(magnitudes(values) > threshold), equal))
+    chunks = np.repeat(np.arange(counts.size), counts)[stays]
+    results = call_both("pick", keys, bits, counts, threshold, ties)
+    for kept, (picked, chosen, left, *_) in results:
+        assert kept == stays.size
+        assert (picked[:kept] == keys[stays]).all()
+        assert (chosen[:kept] == bits[stays]).all()
+        assert (left == np.bincount(chunks, minlength=counts.size)).all()
 
 
 @given(GRADIENTS, GRADIENTS, st.sampled_from([np.float32, np.float64]))
@@ -187,11 +259,27 @@ def test_quantize(dense, n_boundaries, seed):
     others = rng.integers(0, kind.infinity, 200).astype(kind.pattern)
     pool = np.concatenate((magnitudes(dense), others))
     boundaries = np.sort(rng.choice(pool, n_boundaries))
-    codes = np.zeros(dense.size, np.uint32)
-    _, (*_, codes) = run_both("quantize", patterns(dense), boundaries, codes)
+    joint = np.zeros(dense.size, np.uint32)
+    _, (*_, joint) = run_both("quantize", patterns(dense), boundaries, joint)
     expected = [sum(b <= m for b in boundaries.tolist()) for m in magnitudes(dense)[:20].tolist()]
-    assert codes[:20].tolist() == expected
-    assert codes.max(initial=0) <= n_boundaries
+    assert (joint[:20] >> 1).tolist() == expected
+    assert ((joint & 1).astype(bool) == np.signbit(exact(dense))).all()
+
+
+@ALL_KINDS
+@given(st.integers(0, 300), st.integers(0, 16), st.integers(0, 2**32 - 1))
+@settings(max_examples=30)
+def test_quantize_many(kind, n_boundaries, spread, seed):
+    """Enough for a table of cells: boundaries near each other, equal, or all over the range."""
+    rng = np.random.default_rng(seed)
+    middle = int(rng.integers(kind.infinity))
+    near = rng.integers(-(2**spread), 2**spread, FEW + n_boundaries) + middle
+    sizes = np.clip(near, 0, kind.infinity).astype(kind.pattern)
+    sizes[::3] = rng.integers(0, kind.infinity, sizes[::3].size)
+    boundaries = np.sort(sizes[FEW:])
+    bits = sizes[:FEW] | (rng.integers(0, 2, FEW).astype(kind.pattern) << (kind.bits - 1))
+    joint = np.zeros(FEW, np.uint32)
+    run_both("quantize", frozen(bits), boundaries, joint)
 
 
 @given(

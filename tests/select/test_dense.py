@@ -54,10 +54,10 @@ def test_a_level_for_zero_only_if_there_are_zeros(kind):
 @pytest.mark.parametrize("recipe", ["dense", "dense:keys=rice"])
 @ALL_KINDS
 def test_pairs_stand_for_the_dense_vector(kind, recipe, backend):
-    dense = make(kind, 1, 2000, 0.4)
+    dense = make(kind, 1, 4000, 0.4)
     codec = gcodec.get_codec(recipe, backend=backend)
-    for at in (np.flatnonzero(exact(dense)), np.arange(2000)):
-        sparse = codec.encode_sparse(at, dense[at], 2000, name="w", step=2)
+    for at in (np.flatnonzero(exact(dense)), np.arange(4000)):
+        sparse = codec.encode_sparse(at, dense[at], 4000, name="w", step=2)
         assert bytes(sparse) == bytes(codec.encode(dense, name="w", step=2))
     full = make(kind, 2, 500)
     sparse = codec.encode_sparse(np.arange(500), full, 500)
@@ -72,9 +72,9 @@ def test_negative_zeros_among_pairs():
 
 
 def test_pairs_among_levels():
-    dense = make(KINDS["float32"], 1, 2000, 0.4)
+    dense = make(KINDS["float32"], 1, 4000, 0.4)
     codec, at = gcodec.Codec(gcodec.Dense(), gcodec.ReciprocalLog(4)), np.flatnonzero(dense)
-    assert bytes(codec.encode_sparse(at, dense[at], 2000)) == bytes(codec.encode(dense))
+    assert bytes(codec.encode_sparse(at, dense[at], 4000)) == bytes(codec.encode(dense))
 
 
 def test_nothing_at_all(backend):

@@ -8,7 +8,7 @@ from gcodec import arrays
 from gcodec.kernels import load
 from gcodec.statistics import DenseStatistics
 
-N = 1 << 17
+N = 1 << 18
 
 
 def laplace(seed=0):

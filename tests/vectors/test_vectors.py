@@ -17,7 +17,7 @@ import gcodec
 FOLDER = Path(__file__).parents[2] / "spec" / "vectors" / "1"
 SUMS = (FOLDER / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
 FROZEN_LINES = 726
-FROZEN_SHA256 = "25001d7315fc8317c6118129b0fc3043b42140e3dd930d4d378ae03a26e6069c"
+FROZEN_SHA256 = "dc28f8010fd9b76bb2be6b10f80659937c8fdda94ac228b6517ff7d4a27d084d"
 """Of the first lines of the list. Change neither after 1.0 is final."""
 
 SPEC = FOLDER.parents[1] / "gcodec-1.md"

@@ -1,6 +1,12 @@
 """Kept elements back into a dense array."""
 
-from .jit import kernel
+from .jit import kernel, prefetch
+
+AHEAD = 128
+"""Elements between the one that is written and the one whose cache line is asked for.
+
+Keys are sparse: without it every write waits for memory.
+"""
 
 
 @kernel
@@ -9,9 +15,13 @@ def scatter(keys, counts, chunk_log2, values, out):
     first = 0
     for chunk in range(counts.size):
         part = out[chunk << chunk_log2 :]
-        for j in range(first, first + counts[chunk]):
-            part[keys[j]] = values[j]
-        first += counts[chunk]
+        stop = first + counts[chunk]
+        own, more = keys[first:stop], values[first:stop]
+        last = own.size - 1
+        for j in range(own.size):
+            prefetch(part, own[min(j + AHEAD, last)])
+            part[own[j]] = more[j]
+        first = stop
 
 
 @kernel
@@ -20,9 +30,13 @@ def accumulate(keys, counts, chunk_log2, values, scale, out):
     first = 0
     for chunk in range(counts.size):
         part = out[chunk << chunk_log2 :]
-        for j in range(first, first + counts[chunk]):
-            part[keys[j]] += values[j] * scale
-        first += counts[chunk]
+        stop = first + counts[chunk]
+        own, more = keys[first:stop], values[first:stop]
+        last = own.size - 1
+        for j in range(own.size):
+            prefetch(part, own[min(j + AHEAD, last)])
+            part[own[j]] += more[j] * scale
+        first = stop
 
 
 @kernel
@@ -31,9 +45,13 @@ def settle(residual, keys, counts, chunk_log2, decoded):
     first = 0
     for chunk in range(counts.size):
         part = residual[chunk << chunk_log2 :]
-        for j in range(first, first + counts[chunk]):
-            part[keys[j]] -= decoded[j]
-        first += counts[chunk]
+        stop = first + counts[chunk]
+        own, more = keys[first:stop], decoded[first:stop]
+        last = own.size - 1
+        for j in range(own.size):
+            prefetch(part, own[min(j + AHEAD, last)])
+            part[own[j]] -= more[j]
+        first = stop
 
 
 @kernel

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .jit import helper, kernel
+from .jit import helper, kernel, part
 
 P1 = np.uint64(0x9E3779B185EBCA87)
 P2 = np.uint64(0xC2B2AE3D27D4EB4F)
@@ -62,6 +62,12 @@ def _hash(data, seed):
 def xxh64(data, seed):
     """XXH64 of uint8[n] with a seed below 2**63."""
     return _hash(data, np.uint64(seed))
+
+
+@part
+def digest(data, seed):
+    """XXH64 of uint8[n] with a uint64 as seed, for other kernels."""
+    return _hash(data, seed)
 
 
 @kernel

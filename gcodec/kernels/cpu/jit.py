@@ -46,6 +46,11 @@ def kernel(function):
     return compiled
 
 
+def part(function):
+    """A part of kernels that they call and Python cannot: no wrapper, no file of its own."""
+    return numba.njit(**OPTIONS, no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
+
+
 def helper(function):
     """A part of kernels, inlined into each."""
     return numba.njit(**OPTIONS, inline="always")(function)
@@ -80,5 +85,48 @@ def leading_zeros(typing_context, word):
 
     def generate(context, builder, sig, args):
         return builder.ctlz(args[0], cgutils.false_bit)
+
+    return signature, generate
+
+
+@intrinsic
+def ones(typing_context, word):
+    """Set bits of a uint64."""
+    signature = numba.types.uint64(numba.types.uint64)
+
+    def generate(context, builder, sig, args):
+        return builder.ctpop(args[0])
+
+    return signature, generate
+
+
+@intrinsic
+def unaligned(typing_context, words, byte):
+    """The eight bytes of a uint64 array from any byte on; nothing checks that they are in it."""
+    signature = numba.types.uint64(words, numba.types.uint64)
+
+    def generate(context, builder, sig, args):
+        array = context.make_array(sig.args[0])(context, builder, args[0])
+        start = builder.bitcast(array.data, ir.IntType(8).as_pointer())
+        place = builder.bitcast(builder.gep(start, [args[1]]), ir.IntType(64).as_pointer())
+        return builder.load(place, align=1)
+
+    return signature, generate
+
+
+@intrinsic
+def prefetch(typing_context, array, index):
+    """Ask for the cache line of an element that will be written soon; it need not exist."""
+    signature = numba.types.void(array, numba.types.uint64)
+
+    def generate(context, builder, sig, args):
+        data = context.make_array(sig.args[0])(context, builder, args[0]).data
+        pointer = ir.IntType(8).as_pointer()
+        place = builder.bitcast(builder.gep(data, [args[1]]), pointer)
+        number = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [pointer, number, number, number])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        builder.call(function, [place, number(1), number(3), number(1)])
+        return context.get_dummy_value()
 
     return signature, generate

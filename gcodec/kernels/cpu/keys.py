@@ -27,34 +27,6 @@ def to_gaps(jobs, keys, gaps):
 
 
 @kernel
-def from_gaps(jobs, gaps, keys):
-    """Sums of gaps; the first job with one that reaches END, or -1."""
-    for job in range(jobs.shape[0]):
-        first, index = jobs[job, FIRST], jobs[job, INDEX]
-        key = np.int64(-1)
-        for j in range(jobs[job, COUNT]):
-            key += np.int64(gaps[index + j])
-            if key >= jobs[job, END]:
-                return job
-            keys[first + j] = key
-    return -1
-
-
-@kernel
-def check_keys(jobs, keys):
-    """The first job with keys that do not ascend or reach END, or -1."""
-    for job in range(jobs.shape[0]):
-        first = jobs[job, FIRST]
-        previous = np.int64(-1)
-        for j in range(first, first + jobs[job, COUNT]):
-            key = np.int64(keys[j])
-            if key <= previous or key >= jobs[job, END]:
-                return job
-            previous = key
-    return -1
-
-
-@kernel
 def count_classes(jobs, gaps, histograms):
     """How often each bit length occurs among each job's gaps: int64[jobs, 32]."""
     histograms[:] = 0
@@ -62,13 +34,6 @@ def count_classes(jobs, gaps, histograms):
         index = jobs[job, INDEX]
         for j in range(index, index + jobs[job, COUNT]):
             histograms[job, bit_length(gaps[j])] += 1
-
-
-@kernel
-def classify(gaps, classes):
-    """Bit length of each gap."""
-    for j in range(gaps.size):
-        classes[j] = bit_length(gaps[j])
 
 
 @kernel
@@ -118,42 +83,6 @@ def to_compact(chunks, pieces, columns, keys, ranks, compact):
                     local = row * active + np.int64(ranks[local + phase - row * width])
                 compact[j] = base + local
             base += _compact_size(pieces[piece])
-
-
-@kernel
-def from_compact(chunks, pieces, columns, keys):
-    """Undo `to_compact` in place; the first chunk with a key outside its piece, or -1.
-
-    Here INDEX and SPLIT of a chunk are the range of its keys.
-    """
-    listed = 0
-    for chunk in range(chunks.shape[0]):
-        base = np.int64(0)
-        j = chunks[chunk, INDEX]
-        stop = j + chunks[chunk, SPLIT]
-        start = chunks[chunk, FIRST]
-        for piece in range(start, start + chunks[chunk, COUNT]):
-            width, active = pieces[piece, WIDTH], pieces[piece, SPLIT]
-            begin, phase, length = pieces[piece, INDEX], pieces[piece, START], pieces[piece, END]
-            row = np.int64(0)
-            size = _compact_size(pieces[piece])
-            while j < stop and np.int64(keys[j]) - base < size:
-                local = np.int64(keys[j]) - base
-                if width:
-                    rank = local - row * active
-                    if rank >= active:
-                        row = local // active
-                        rank = local - row * active
-                    local = row * width + np.int64(columns[listed + rank]) - phase
-                if local < 0 or local >= length:
-                    return chunk
-                keys[j] = begin + local
-                j += 1
-            base += size
-            listed += active
-        if j != stop:
-            return chunk
-    return -1
 
 
 @kernel

@@ -3,25 +3,63 @@
 import numpy as np
 
 from ..jobs import COUNT, FIRST, START
-from .bits import ONE
+from .bits import ONE, ZERO, bit_length
 from .jit import helper, kernel, magnitude
 
 TO_UNIT = 2.0**-53
 
 
+CELLS_LOG2 = 11
+FEW = 1 << CELLS_LOG2
+"""For fewer values than this, a table of cells costs more than it saves."""
+
+
 @kernel
-def quantize(bits, boundaries, codes):
-    """Code = how many boundaries (ascending magnitude patterns) are at or below the magnitude."""
+def quantize(bits, boundaries, joint):
+    """2 * level + sign: the level is how many boundaries are at or below the magnitude.
+
+    Boundaries are ascending magnitude patterns. They are cut into cells of equal width; a table
+    says how many lie below each, and those inside are compared.
+    """
+    sign = np.uint64(bits.itemsize * 8 - 1)
+    if bits.size < FEW or boundaries.size == 0:
+        for i in range(bits.size):
+            level = _boundaries_up_to(boundaries, np.uint64(magnitude(bits[i])))
+            joint[i] = level << ONE | np.uint64(bits[i]) >> sign
+        return
+    lowest = np.uint64(boundaries[0])
+    reach = np.uint64(boundaries[boundaries.size - 1]) - lowest
+    width = bit_length(reach)
+    shift = width - min(width, np.uint64(CELLS_LOG2))
+    last = reach >> shift
+    cells = np.empty(FEW + 1, np.uint32)
+    below = 0
+    for cell in range(last + np.uint64(1)):
+        cells[cell] = below
+        while below < boundaries.size and (
+            np.uint64(boundaries[below]) - lowest
+        ) >> shift == np.uint64(cell):
+            below += 1
+    end = np.uint64(boundaries.size)
     for i in range(bits.size):
-        size = magnitude(bits[i])
-        low, high = np.uint64(0), np.uint64(boundaries.size)
-        while low < high:
-            middle = (low + high) >> np.uint64(1)
-            if boundaries[middle] <= size:
-                low = middle + np.uint64(1)
-            else:
-                high = middle
-        codes[i] = low
+        size = np.uint64(magnitude(bits[i]))
+        cell = min((max(size, lowest) - lowest) >> shift, last)
+        level = np.uint64(cells[cell])
+        while level < end and np.uint64(boundaries[level]) <= size:
+            level += ONE
+        joint[i] = level << ONE | np.uint64(bits[i]) >> sign
+
+
+@helper
+def _boundaries_up_to(boundaries, size):
+    low, high = ZERO, np.uint64(boundaries.size)
+    while low < high:
+        middle = (low + high) >> ONE
+        if np.uint64(boundaries[middle]) <= size:
+            low = middle + ONE
+        else:
+            high = middle
+    return low
 
 
 @kernel

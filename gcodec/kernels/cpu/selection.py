@@ -2,13 +2,33 @@
 
 import numpy as np
 
+from .bits import bit_length
 from .jit import kernel, magnitude, trailing_zeros
-from .vector import LANES, lanes_at_least
+from .vector import (
+    COMPRESS,
+    LANES,
+    LOCATE,
+    MASK,
+    add_and_locate,
+    best_tier,
+    compress_at_least,
+    lanes_at_least,
+    locate_at_least,
+    stream_and_locate,
+)
 
 TILE_LOG2 = 12
 TILE = 1 << TILE_LOG2
 LANES_OF_SUMS = 16
 DIGIT = 11
+TIER = best_tier()
+STRIDE = 1 << 14
+"""Elements after which `collect` looks again whether there are few of what it wants."""
+
+FEW = 24
+"""One in so many."""
+
+CACHE_LINE = 64
 
 
 @kernel
@@ -21,44 +41,22 @@ def magnitude_max(bits):
 
 
 @kernel
-def compensate(grad, residual, gamma, beta, out, bits):
-    """`out = gamma * grad + beta * residual`; the largest magnitude pattern of `bits`.
-
-    Factors are of the elements' type, and `bits` views `out`.
-    """
-    top = bits.dtype.type(0)
-    for start in range(0, out.size, TILE):
-        ours, ours_bits = out[start : start + TILE], bits[start : start + TILE]
-        theirs, rest = grad[start : start + TILE], residual[start : start + TILE]
-        for j in range(ours.size):
-            ours[j] = theirs[j] * gamma + rest[j] * beta
-        for j in range(ours.size):
-            top = max(top, magnitude(ours_bits[j]))
-    return top
+def compensate(grad, residual, gamma, beta, out):
+    """`out = gamma * grad + beta * residual`; factors are of the elements' type."""
+    for j in range(out.size):
+        out[j] = grad[j] * gamma + residual[j] * beta
 
 
 @kernel
-def correct(grad, velocity, residual, momentum, nesterov, new_velocity, out, bits):
-    """DGC's momentum correction; the largest magnitude pattern of `bits`, which views `out`.
+def correct(grad, velocity, residual, momentum, nesterov, new_velocity, out):
+    """DGC's momentum correction.
 
     u' = m u + g and out = v + u'; with Nesterov's momentum out = v + g + m u'.
     """
-    top = bits.dtype.type(0)
-    for start in range(0, out.size, TILE):
-        ours, ours_bits = out[start : start + TILE], bits[start : start + TILE]
-        moving, old = new_velocity[start : start + TILE], velocity[start : start + TILE]
-        theirs, rest = grad[start : start + TILE], residual[start : start + TILE]
-        for j in range(ours.size):
-            moving[j] = old[j] * momentum + theirs[j]
-        if nesterov:
-            for j in range(ours.size):
-                ours[j] = rest[j] + (theirs[j] + moving[j] * momentum)
-        else:
-            for j in range(ours.size):
-                ours[j] = rest[j] + moving[j]
-        for j in range(ours.size):
-            top = max(top, magnitude(ours_bits[j]))
-    return top
+    for j in range(out.size):
+        moving = velocity[j] * momentum + grad[j]
+        new_velocity[j] = moving
+        out[j] = residual[j] + (grad[j] + moving * momentum if nesterov else moving)
 
 
 @kernel
@@ -75,67 +73,231 @@ def count_above(bits, threshold):
 def kth_magnitude(bits, k, histogram):
     """The k-th largest magnitude pattern (1 <= k <= n), and how many are above it.
 
-    Radix selection from the top, 11 bits at a time; `histogram` is scratch of 2,048 int64.
+    The range of magnitudes is cut into 2,048 bins, then the bin that holds the k-th, and so on;
+    after the first time only elements of one bin are looked at. `histogram` is scratch.
     """
     kind = bits.dtype.type
+    low, high = magnitude(bits[0]), magnitude(bits[0])
+    for i in range(bits.size):
+        low, high = min(low, magnitude(bits[i])), max(high, magnitude(bits[i]))
     above = 0
-    prefix = kind(0)
-    shift = bits.itemsize * 8 - 1
-    while shift > 0:
-        width = min(DIGIT, shift)
-        shift -= width
-        down, mask = kind(shift), kind((1 << width) - 1)
-        across = kind(width)
+    part = bits
+    while low < high:
+        shift = max(np.int64(bit_length(high - low)) - DIGIT, 0)
+        down = kind(shift)
         histogram[:] = 0
-        for i in range(bits.size):
-            digits = kind(magnitude(bits[i]) >> down)
-            if kind(digits >> across) == prefix:
-                histogram[digits & mask] += 1
-        digit = np.int64(mask)
+        for i in range(part.size):
+            histogram[np.uint64(kind(magnitude(part[i]) - low) >> down)] += 1
+        digit = np.int64(kind(high - low) >> down)
         while above + histogram[digit] < k:
             above += histogram[digit]
             digit -= 1
-        prefix = kind(kind(prefix << across) | kind(digit))
-    return prefix, above
+        low = kind(low + (kind(digit) << down))
+        high = kind(low + kind((1 << shift) - 1))
+        if low < high:
+            part = _between(part, low, high, histogram[digit])
+    return low, above
 
 
 @kernel
-def gather(bits, offset, threshold, ties, chunk_log2, keys, values, counts):
-    """Keep magnitudes above `threshold`, and the first `ties` equal to it, in index order.
+def _between(bits, low, high, count):
+    """The magnitudes of a range, which are so many."""
+    found = np.empty(count + 1, bits.dtype)
+    size = 0
+    for i in range(bits.size):
+        found[size] = magnitude(bits[i])
+        size += low <= found[size] <= high
+    return found[:count]
+
+
+def collect(bits, offset, floor, chunk_log2, at, kept, keys, values, counts):
+    """Append elements whose magnitude pattern is at least `floor`, from number `at` on.
 
     `bits` are elements `offset` to `offset + n`. Fills `keys` (position within the chunk) and
-    `values` (patterns), and adds to `counts` (per chunk). Returns the number kept; more than
-    `keys.size` says that there was no room for all.
+    `values` (patterns) from `kept` on, and adds to `counts` (per chunk). Returns where it stopped
+    and how many there are then: before the end if there is not room for 64 more.
     """
-    kept = 0
-    limit = bits.dtype.type(threshold)
-    floor = limit if ties > 0 else bits.dtype.type(threshold + 1)
-    end = 0
-    while end < bits.size:
-        chunk = (offset + end) >> chunk_log2
-        begin, end = end, min(((chunk + 1) << chunk_log2) - offset, bits.size)
-        part, shift = bits[begin:end], np.uint64(offset + begin - (chunk << chunk_log2))
-        before = kept
-        for start in range(0, part.size, LANES):
-            found = np.uint64(0)
-            if start + LANES <= part.size:
-                found = lanes_at_least(part, start, floor)
-            else:
-                for j in range(start, part.size):
-                    found |= np.uint64(magnitude(part[j]) >= floor) << np.uint64(j - start)
-            while found != np.uint64(0):
-                at = np.uint64(start) + trailing_zeros(found)
-                found &= found - np.uint64(1)
-                if magnitude(part[at]) == limit:
-                    if ties == 0:
-                        continue
-                    ties -= 1
-                if kept == keys.size:
-                    return kept + 1
-                keys[kept] = at + shift
-                values[kept] = part[at]
-                kept += 1
+    return collect_with(
+        TIER, bits, offset, bits.dtype.type(floor), chunk_log2, at, kept, keys, values, counts
+    )
+
+
+@kernel
+def collect_with(tier, bits, offset, floor, chunk_log2, at, kept, keys, values, counts):
+    """`collect` in one of the tiers of `vector`."""
+    few = True
+    while at < bits.size:
+        chunk = (offset + at) >> chunk_log2
+        stop = min(((chunk + 1) << chunk_log2) - offset, bits.size, at + STRIDE)
+        part, base = bits[at:stop], np.uint32(offset + at - (chunk << chunk_log2))
+        before, start = kept, 0
+        if tier == LOCATE and few:
+            start, kept = _locate(part, floor, base, keys, kept)
+            _fetch(part, base, keys[before:kept], values[before:kept])
+        elif tier >= COMPRESS:
+            start, kept = _collect_registers(part, floor, base, keys, values, kept)
+        elif tier == MASK:
+            start, kept = _collect_masks(part, floor, base, keys, values, kept)
+        start, kept = _collect_one_by_one(part, start, floor, base, keys, values, kept)
+        few = (kept - before) * FEW < start
         counts[chunk] += kept - before
+        at += start
+        if at < stop:
+            break
+    return at, kept
+
+
+def collect_sum(
+    grad,
+    residual,
+    gamma,
+    beta,
+    out,
+    bits,
+    offset,
+    floor,
+    chunk_log2,
+    at,
+    kept,
+    keys,
+    values,
+    counts,
+):
+    """`out = gamma * grad + beta * residual`, and `collect` of it, from number `at` on.
+
+    Factors are of the elements' type, `bits` are the patterns of `out`.
+    """
+    return collect_sum_with(
+        TIER, grad, residual, gamma, beta, out, out.ctypes.data, bits, offset,
+        bits.dtype.type(floor), chunk_log2, at, kept, keys, values, counts,
+    )  # fmt: skip
+
+
+@kernel
+def collect_sum_with(
+    tier, grad, residual, gamma, beta, out, address, bits, offset, floor, chunk_log2, at, kept,
+    keys, values, counts,
+):  # fmt: skip
+    """`collect_sum` in one of the tiers of `vector`; `out` starts at an address."""
+    few = True
+    while at < bits.size:
+        chunk = (offset + at) >> chunk_log2
+        stop = min(((chunk + 1) << chunk_log2) - offset, bits.size, at + STRIDE)
+        base = np.uint32(offset + at - (chunk << chunk_log2))
+        ours, theirs, sums = grad[at:stop], residual[at:stop], out[at:stop]
+        before, start = kept, 0
+        if tier == LOCATE and few:
+            if (address + at * out.itemsize) % CACHE_LINE == 0:
+                start, kept = _stream(ours, theirs, gamma, beta, sums, floor, base, keys, kept)
+            else:
+                start, kept = _add(ours, theirs, gamma, beta, sums, floor, base, keys, kept)
+            found = values[before:kept].view(out.dtype)
+            _fetch_sums(ours, theirs, gamma, beta, base, keys[before:kept], found)
+        part = bits[at:stop]
+        compensate(ours[start:], theirs[start:], gamma, beta, sums[start:])
+        if start == 0:
+            if tier >= COMPRESS:
+                start, kept = _collect_registers(part, floor, base, keys, values, kept)
+            elif tier == MASK:
+                start, kept = _collect_masks(part, floor, base, keys, values, kept)
+        start, kept = _collect_one_by_one(part, start, floor, base, keys, values, kept)
+        few = (kept - before) * FEW < start
+        counts[chunk] += kept - before
+        at += start
+        if at < stop:
+            break
+    return at, kept
+
+
+@kernel
+def _stream(ours, theirs, gamma, beta, sums, floor, base, keys, kept):
+    start, last, room = 0, ours.size - LANES, keys.size - LANES
+    while start <= last and kept <= room:
+        kept = stream_and_locate(ours, theirs, gamma, beta, sums, start, floor, base, keys, kept)
+        start += LANES
+    return start, kept
+
+
+@kernel
+def _add(ours, theirs, gamma, beta, sums, floor, base, keys, kept):
+    start, last, room = 0, ours.size - LANES, keys.size - LANES
+    while start <= last and kept <= room:
+        kept = add_and_locate(ours, theirs, gamma, beta, sums, start, floor, base, keys, kept)
+        start += LANES
+    return start, kept
+
+
+@kernel
+def _fetch_sums(ours, theirs, gamma, beta, base, keys, values):
+    for j in range(keys.size):
+        at = np.uint64(keys[j] - base)
+        values[j] = ours[at] * gamma + theirs[at] * beta
+
+
+@kernel
+def _locate(part, floor, base, keys, kept):
+    start, last, room = 0, part.size - LANES, keys.size - LANES
+    while start <= last and kept <= room:
+        kept = locate_at_least(part, start, floor, base, keys, kept)
+        start += LANES
+    return start, kept
+
+
+@kernel
+def _fetch(part, base, keys, values):
+    for j in range(keys.size):
+        values[j] = part[np.uint64(keys[j] - base)]
+
+
+@kernel
+def _collect_registers(part, floor, base, keys, values, kept):
+    start, last, room = 0, part.size - LANES, keys.size - LANES
+    while start <= last and kept <= room:
+        kept = compress_at_least(part, start, floor, base, keys, values, kept)
+        start += LANES
+    return start, kept
+
+
+@kernel
+def _collect_masks(part, floor, base, keys, values, kept):
+    start, last, room = 0, part.size - LANES, keys.size - LANES
+    while start <= last and kept <= room:
+        found = lanes_at_least(part, start, floor)
+        while found != np.uint64(0):
+            lane = np.uint64(start) + trailing_zeros(found)
+            keys[kept] = np.uint64(base) + lane
+            values[kept] = part[lane]
+            kept += 1
+            found &= found - np.uint64(1)
+        start += LANES
+    return start, kept
+
+
+@kernel
+def _collect_one_by_one(part, start, floor, base, keys, values, kept):
+    stop, room = part.size, keys.size - LANES
+    while start < stop and kept <= room:
+        keys[kept], values[kept] = np.uint32(base) + np.uint32(start), part[start]
+        kept += magnitude(part[start]) >= floor
+        start += 1
+    return start, kept
+
+
+@kernel
+def pick(keys, values, counts, threshold, ties):
+    """Keep, in place, magnitudes above `threshold` and the first `ties` equal to it; how many."""
+    limit = values.dtype.type(threshold)
+    kept = first = 0
+    for chunk in range(counts.size):
+        before = kept
+        for j in range(first, first + counts[chunk]):
+            size = magnitude(values[j])
+            tie = size == limit and ties > 0
+            ties -= tie
+            keys[kept], values[kept] = keys[j], values[j]
+            kept += size > limit or tie
+        first += counts[chunk]
+        counts[chunk] = kept - before
     return kept
 
 

@@ -1,13 +1,35 @@
 """Vector code that LLVM does not find by itself (compaction), as portable vector IR.
 
-The IR names no instruction set; LLVM lowers it to what the CPU has.
+The IR names no instruction set; LLVM lowers it to what the CPU has. What pays differs: compressing
+a register takes an instruction of AVX-512, or of its extension VBMI2 if lanes are bytes; elsewhere
+a mask of 64 lanes is walked bit by bit.
 """
 
-from llvmlite import ir
-from numba.core import types
+from llvmlite import binding, ir
+from numba.core import cgutils, config, types
 from numba.extending import intrinsic
 
 LANES = 64
+"""Elements that one step looks at."""
+
+SCALAR, MASK, COMPRESS, LOCATE = range(4)
+"""Tiers: plain loops, masks of 64 lanes, compressed registers, and compressed numbers of lanes."""
+
+REGISTER_BITS = LINE_BITS = 512
+REGISTER_LANES = 16
+AHEAD = 2048
+"""Elements from where a step reads to where it prefetches: further than the CPU does by itself."""
+
+
+def best_tier() -> int:
+    """The fastest tier of this CPU, or of the one that Numba was told to compile for."""
+    features = config.CPU_FEATURES
+    if features is None and config.CPU_NAME is None:
+        features = binding.get_host_cpu_features().flatten()
+    has = (features or "").split(",")
+    if "+avx512f" not in has:
+        return MASK
+    return LOCATE if "+avx512vbmi2" in has else COMPRESS
 
 
 @intrinsic
@@ -16,20 +38,221 @@ def lanes_at_least(typing_context, bits, start, floor):
 
     `bits` are unsigned integers, `floor` one of the same type, and there are `start + 64` of them.
     """
-    width = bits.dtype.bitwidth
     signature = types.uint64(bits, types.intp, bits.dtype)
 
     def generate(context, builder, sig, args):
-        array = context.make_array(sig.args[0])(context, builder, args[0])
-        vector = ir.VectorType(ir.IntType(width), LANES)
-        place = builder.bitcast(builder.gep(array.data, [args[1]]), vector.as_pointer())
-        words = builder.load(place, align=width // 8)
-        magnitudes = builder.and_(words, ir.Constant(vector, [(1 << width - 1) - 1] * LANES))
-        one = builder.insert_element(
-            ir.Constant(vector, ir.Undefined), args[2], ir.Constant(ir.IntType(32), 0)
-        )
-        everywhere = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
-        limit = builder.shuffle_vector(one, ir.Constant(vector, ir.Undefined), everywhere)
-        return builder.bitcast(builder.icmp_unsigned(">=", magnitudes, limit), ir.IntType(64))
+        data = _data(context, builder, sig.args[0], args[0])
+        _prefetch(builder, data, args[1], LANES, sig.args[0].dtype.bitwidth)
+        _, chosen = _compare(builder, data, args[1], args[2], LANES)
+        return builder.bitcast(chosen, ir.IntType(LANES))
 
     return signature, generate
+
+
+@intrinsic
+def compress_at_least(typing_context, bits, start, floor, base, keys, values, kept):
+    """Append those of 64 lanes whose magnitude is at least `floor`; how many there are then.
+
+    Lane j is `bits[start + j]`, its key `base + start + j`. Writes to up to `kept + 64` in both.
+    """
+    signature = types.intp(bits, types.intp, bits.dtype, types.uint32, keys, values, types.intp)
+
+    def generate(context, builder, sig, args):
+        _, start, floor, base, _, _, kept = args
+        data, all_keys, all_values = (
+            _data(context, builder, sig.args[at], args[at]) for at in (0, 4, 5)
+        )
+        size, width = start.type, floor.type.width
+        register = min(
+            REGISTER_BITS // width, REGISTER_LANES
+        )  # LLVM splits a longer compression wrongly
+        _prefetch(builder, data, start, LANES, width)
+        parts = [
+            _compare(builder, data, builder.add(start, size(lane)), floor, register)
+            for lane in range(0, LANES, register)
+        ]
+        some = parts[0][1]
+        for _, chosen in parts[1:]:
+            some = builder.or_(some, chosen)
+        mask = ir.IntType(register)
+        result = cgutils.alloca_once_value(builder, kept)
+        base = builder.add(base, builder.trunc(start, base.type))
+        with builder.if_then(builder.icmp_unsigned("!=", builder.bitcast(some, mask), mask(0))):
+            for number, (words, chosen) in enumerate(parts):
+                lanes = ir.VectorType(base.type, register)
+                first = builder.add(base, base.type(number * register))
+                numbers = builder.add(
+                    _everywhere(builder, first, register), lanes(list(range(register)))
+                )
+                for vector, array in ((numbers, all_keys), (words, all_values)):
+                    _store(builder, _compress(builder, vector, chosen), array, kept)
+                count = builder.ctpop(builder.bitcast(chosen, mask))
+                kept = builder.add(kept, builder.zext(count, size))
+            builder.store(kept, result)
+        return builder.load(result)
+
+    return signature, generate
+
+
+@intrinsic
+def locate_at_least(typing_context, bits, start, floor, base, keys, kept):
+    """As `compress_at_least`, of keys alone: one compression of bytes if few lanes are chosen."""
+    signature = types.intp(bits, types.intp, bits.dtype, types.uint32, keys, types.intp)
+
+    def generate(context, builder, sig, args):
+        _, start, floor, base, _, kept = args
+        data, all_keys = (_data(context, builder, sig.args[at], args[at]) for at in (0, 4))
+        _prefetch(builder, data, start, LANES, floor.type.width)
+        _, chosen = _compare(builder, data, start, floor, LANES)
+        return _locate(builder, chosen, start, base, all_keys, kept)
+
+    return signature, generate
+
+
+@intrinsic
+def add_and_locate(
+    typing_context, grad, residual, gamma, beta, out, start, floor, base, keys, kept
+):
+    """`out = gamma * grad + beta * residual` of 64 lanes, and `locate_at_least` of the sums."""
+    arguments = (
+        grad, residual, grad.dtype, grad.dtype, out, types.intp, floor, types.uint32, keys,
+        types.intp,
+    )  # fmt: skip
+    return types.intp(*arguments), _adding(streaming=False)
+
+
+@intrinsic
+def stream_and_locate(
+    typing_context, grad, residual, gamma, beta, out, start, floor, base, keys, kept
+):
+    """As `add_and_locate`, past the caches: `out[start]` is at a multiple of 64 bytes."""
+    arguments = (
+        grad, residual, grad.dtype, grad.dtype, out, types.intp, floor, types.uint32, keys,
+        types.intp,
+    )  # fmt: skip
+    return types.intp(*arguments), _adding(streaming=True)
+
+
+def _adding(streaming):
+    def generate(context, builder, sig, args):
+        _, _, gamma, beta, _, start, floor, base, _, kept = args
+        width = floor.type.width
+        ours, theirs, sums, all_keys = (
+            _data(context, builder, sig.args[at], args[at]) for at in (0, 1, 4, 8)
+        )
+        lanes = LINE_BITS // width
+        parts = []
+        for first in range(0, LANES, lanes):
+            at = builder.add(start, start.type(first))
+            total = None
+            for data, factor in ((ours, gamma), (theirs, beta)):
+                _prefetch(builder, data, at, lanes, width)
+                term = builder.fmul(
+                    _load(builder, data, at, lanes), _everywhere(builder, factor, lanes)
+                )
+                total = term if total is None else builder.fadd(total, term)
+            stored = _store(builder, total, sums, at, LINE_BITS // 8 if streaming else None)
+            if streaming:
+                one = builder.module.add_metadata([ir.IntType(32)(1)])
+                stored.set_metadata("nontemporal", one)
+            words = builder.bitcast(total, ir.VectorType(floor.type, lanes))
+            parts.append(_at_least(builder, words, floor))
+        while len(parts) > 1:
+            both = ir.VectorType(ir.IntType(32), 2 * parts[0].type.count)
+            order = both(list(range(both.count)))
+            parts = [
+                builder.shuffle_vector(low, high, order)
+                for low, high in zip(parts[::2], parts[1::2], strict=True)
+            ]
+        return _locate(builder, parts[0], start, base, all_keys, kept)
+
+    return generate
+
+
+def _locate(builder, chosen, start, base, all_keys, kept):
+    """Append `base + start + j` for each lane j that is chosen; how many there are then."""
+    lanes = ir.VectorType(ir.IntType(8), LANES)
+    located = _compress(builder, lanes(list(range(LANES))), chosen)
+    base = builder.add(base, builder.trunc(start, base.type))
+    vector = ir.VectorType(base.type, REGISTER_LANES)
+
+    def write(first):
+        some = ir.VectorType(ir.IntType(32), REGISTER_LANES)(
+            list(range(first, first + REGISTER_LANES))
+        )
+        part = builder.shuffle_vector(located, lanes(ir.Undefined), some)
+        numbers = builder.add(
+            builder.zext(part, vector), _everywhere(builder, base, REGISTER_LANES)
+        )
+        _store(builder, numbers, all_keys, builder.add(kept, kept.type(first)))
+
+    count = builder.ctpop(builder.bitcast(chosen, ir.IntType(LANES)))
+    write(0)
+    more = builder.icmp_unsigned(">", count, count.type(REGISTER_LANES))
+    with builder.if_then(more, likely=False):
+        for first in range(REGISTER_LANES, LANES, REGISTER_LANES):
+            write(first)
+    return builder.add(kept, count)
+
+
+def _data(context, builder, kind, array):
+    return context.make_array(kind)(context, builder, array).data
+
+
+def _everywhere(builder, value, lanes):
+    """A vector of one value."""
+    vector, i32 = ir.VectorType(value.type, lanes), ir.IntType(32)
+    one = builder.insert_element(vector(ir.Undefined), value, i32(0))
+    zeros = ir.VectorType(i32, lanes)([0] * lanes)
+    return builder.shuffle_vector(one, vector(ir.Undefined), zeros)
+
+
+def _load(builder, data, start, lanes):
+    vector = ir.VectorType(data.type.pointee, lanes)
+    place = builder.bitcast(builder.gep(data, [start]), vector.as_pointer())
+    return builder.load(place, align=_bytes(vector))
+
+
+def _at_least(builder, words, floor):
+    """Which patterns have at least a magnitude."""
+    vector, width = words.type, floor.type.width
+    magnitudes = builder.and_(words, vector([(1 << width - 1) - 1] * vector.count))
+    return builder.icmp_unsigned(">=", magnitudes, _everywhere(builder, floor, vector.count))
+
+
+def _compare(builder, data, start, floor, lanes):
+    """The patterns from `start` on, and which have at least a magnitude."""
+    words = _load(builder, data, start, lanes)
+    return words, _at_least(builder, words, floor)
+
+
+def _bytes(vector):
+    """Size of an element."""
+    kind = vector.element
+    return kind.width // 8 if isinstance(kind, ir.IntType) else 4 if kind == ir.FloatType() else 8
+
+
+def _compress(builder, vector, chosen):
+    """The chosen lanes, one after the other; the rest is anything."""
+    kind = vector.type
+    name = f"llvm.experimental.vector.compress.v{kind.count}i{kind.element.width}"
+    signature = ir.FunctionType(kind, [kind, chosen.type, kind])
+    function = cgutils.get_or_insert_function(builder.module, signature, name)
+    return builder.call(function, [vector, chosen, kind(ir.Undefined)])
+
+
+def _store(builder, vector, array, at, align=None):
+    place = builder.bitcast(builder.gep(array, [at]), vector.type.as_pointer())
+    return builder.store(vector, place, align=align or _bytes(vector.type))
+
+
+def _prefetch(builder, data, start, lanes, width):
+    """Ask for the cache lines of `lanes` elements further on; past the end that does nothing."""
+    i32 = ir.IntType(32)
+    byte = ir.IntType(8).as_pointer()
+    function = cgutils.get_or_insert_function(
+        builder.module, ir.FunctionType(ir.VoidType(), [byte, i32, i32, i32]), "llvm.prefetch.p0"
+    )
+    for line in range(0, lanes, LINE_BITS // width):
+        far = builder.gep(data, [builder.add(start, start.type(AHEAD + line))])
+        builder.call(function, [builder.bitcast(far, byte), i32(0), i32(3), i32(1)])

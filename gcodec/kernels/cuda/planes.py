@@ -1,7 +1,7 @@
 """Prefix codes (spec section 8) on CUDA: factories of kernels, over the module of `target.load`.
 
-Arguments are those of `gcodec.kernels.cpu.planes`. Numbers are unsigned: signed and unsigned would
-meet as floats, and signed indices be tested for wrap-around.
+Arguments are those of `gcodec.kernels.reference.planes`. Numbers are unsigned: signed and unsigned
+would meet as floats, and signed indices be tested for wrap-around.
 """
 
 import numpy as np

@@ -2,6 +2,7 @@
 
 from .accumulate import accumulate, add_pairs, scatter, settle
 from .checksum import chunk_checks, xxh64
+from .directory import check_directory, levels_are_sound
 from .huffman import code_lengths, codes, decode_table
 from .keys import (
     check_keys,
@@ -30,45 +31,55 @@ from .planes import (
 from .quantize import look_up, quantize, round_randomly
 from .rice import rice_fit
 from .selection import (
+    collect,
+    collect_sum,
     compensate,
     correct,
     count_above,
-    gather,
     kth_magnitude,
     largest_between,
     magnitude_max,
+    pick,
     tail_sums,
     tail_sums_of_pairs,
 )
+from .unpack import first_corrupt, read_keys, read_values
 
 __all__ = [
     "accumulate",
     "add_pairs",
+    "check_directory",
     "check_keys",
     "chunk_checks",
     "classify",
     "code_lengths",
     "codes",
+    "collect",
+    "collect_sum",
     "compensate",
     "correct",
     "count_above",
     "count_classes",
     "decode_table",
+    "first_corrupt",
     "from_compact",
     "from_gaps",
-    "gather",
     "kth_magnitude",
     "largest_between",
+    "levels_are_sound",
     "list_columns",
     "look_up",
     "magnitude_max",
+    "pick",
     "quantize",
     "read_bitmap",
     "read_codes",
     "read_fields",
+    "read_keys",
     "read_rests",
     "read_signs",
     "read_unary",
+    "read_values",
     "rice_fit",
     "round_randomly",
     "scatter",

@@ -5,9 +5,13 @@ import numpy as np
 from .selection import magnitudes
 
 
-def quantize(bits, boundaries, codes):
-    """Code = how many boundaries (ascending magnitude patterns) are at or below the magnitude."""
-    codes[:] = np.searchsorted(boundaries, magnitudes(bits), side="right")
+def quantize(bits, boundaries, joint):
+    """2 * level + sign: the level is how many boundaries are at or below the magnitude.
+
+    Boundaries are ascending magnitude patterns.
+    """
+    levels = np.searchsorted(boundaries, magnitudes(bits), side="right").astype(np.uint32)
+    joint[:] = levels << np.uint32(1) | (magnitudes(bits) != bits)
 
 
 def look_up(jobs, levels, indices, values):

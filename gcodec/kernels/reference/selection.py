@@ -13,18 +13,14 @@ def magnitudes(bits):
     return bits & bits.dtype.type(np.iinfo(bits.dtype).max >> 1)
 
 
-def compensate(grad, residual, gamma, beta, out, bits):
-    """`out = gamma * grad + beta * residual`; the largest magnitude pattern of `bits`.
-
-    Factors are of the elements' type, and `bits` views `out`.
-    """
+def compensate(grad, residual, gamma, beta, out):
+    """`out = gamma * grad + beta * residual`; factors are of the elements' type."""
     with np.errstate(over="ignore", invalid="ignore"):
         np.add(grad * gamma, residual * beta, out=out)
-    return magnitude_max(bits)
 
 
-def correct(grad, velocity, residual, momentum, nesterov, new_velocity, out, bits):
-    """DGC's momentum correction; the largest magnitude pattern of `bits`, which views `out`.
+def correct(grad, velocity, residual, momentum, nesterov, new_velocity, out):
+    """DGC's momentum correction.
 
     u' = m u + g and out = v + u'; with Nesterov's momentum out = v + g + m u'.
     """
@@ -32,7 +28,6 @@ def correct(grad, velocity, residual, momentum, nesterov, new_velocity, out, bit
         np.add(velocity * momentum, grad, out=new_velocity)
         step = grad + new_velocity * momentum if nesterov else new_velocity
         np.add(residual, step, out=out)
-    return magnitude_max(bits)
 
 
 def count_above(bits, threshold):
@@ -47,26 +42,55 @@ def kth_magnitude(bits, k, histogram):
     return threshold, count_above(bits, threshold)
 
 
-def gather(bits, offset, threshold, ties, chunk_log2, keys, values, counts):
-    """Keep magnitudes above `threshold`, and the first `ties` equal to it, in index order.
+def collect(bits, offset, floor, chunk_log2, at, kept, keys, values, counts):
+    """Append elements whose magnitude pattern is at least `floor`, from number `at` on.
 
     `bits` are elements `offset` to `offset + n`. Fills `keys` (position within the chunk) and
-    `values` (patterns), and adds to `counts` (per chunk). Returns the number kept; more than
-    `keys.size` says that there was no room for all.
+    `values` (patterns) from `kept` on, and adds to `counts` (per chunk). Returns where it stopped
+    and how many there are then: before the end if there is no room.
     """
-    kept = 0
-    patterns = zip(bits.tolist(), magnitudes(bits).tolist(), strict=True)
-    for position, (pattern, magnitude) in enumerate(patterns, offset):
-        if magnitude == threshold and ties > 0:
-            ties -= 1
-        elif magnitude <= threshold:
-            continue
+    for position in (at + np.flatnonzero(magnitudes(bits[at:]) >= floor)).tolist():
         if kept == keys.size:
-            return kept + 1
-        keys[kept] = position % (1 << chunk_log2)
-        values[kept] = pattern
-        counts[position >> chunk_log2] += 1
+            return position, kept
+        keys[kept] = (offset + position) % (1 << chunk_log2)
+        values[kept] = bits[position]
+        counts[(offset + position) >> chunk_log2] += 1
         kept += 1
+    return bits.size, kept
+
+
+def collect_sum(
+    grad,
+    residual,
+    gamma,
+    beta,
+    out,
+    bits,
+    offset,
+    floor,
+    chunk_log2,
+    at,
+    kept,
+    keys,
+    values,
+    counts,
+):
+    """`out = gamma * grad + beta * residual`, and `collect` of it, from number `at` on.
+
+    Factors are of the elements' type, `bits` are the patterns of `out`.
+    """
+    compensate(grad[at:], residual[at:], gamma, beta, out[at:])
+    return collect(bits, offset, floor, chunk_log2, at, kept, keys, values, counts)
+
+
+def pick(keys, values, counts, threshold, ties):
+    """Keep, in place, magnitudes above `threshold` and the first `ties` equal to it; how many."""
+    equal = magnitudes(values) == threshold
+    stays = (magnitudes(values) > threshold) | (equal & (np.cumsum(equal) <= ties))
+    kept = int(np.count_nonzero(stays))
+    chunks = np.repeat(np.arange(counts.size), counts)
+    counts[:] = np.bincount(chunks[stays], minlength=counts.size)
+    keys[:kept], values[:kept] = keys[stays], values[stays]
     return kept
 
 

@@ -1,0 +1,535 @@
+"""Which packing of keys and of values is smallest, and what it takes (spec section 13).
+
+One pass over the kept elements counts them by class of gap and by level; all sizes follow from
+these counts, from Rice parameters and from the largest gaps of blocks.
+"""
+
+import numpy as np
+
+from ...format.directory import BLOCK, HEAD_BITS, OFFSET_BITS, WIDTH_BITS
+from ...format.ids import (
+    MAX_CODED_LEVELS,
+    MAX_KEY_RICE,
+    MAX_VALUE_RICE,
+    SECTION_ALIGNMENT,
+    SECTION_ENTRY,
+    KeyCodec,
+    ValueCodec,
+)
+from .bits import bit_length
+from .huffman import code_lengths
+from .huffman import codes as code_words
+from .jit import helper, kernel
+
+ALL, BITMAP, COO = int(KeyCodec.ALL), int(KeyCodec.BITMAP), int(KeyCodec.COO)
+RICE, DELTA = int(KeyCodec.RICE), int(KeyCodec.DELTA)
+BLOCKS, COLUMNS = int(KeyCodec.BLOCKS), int(KeyCodec.COLUMNS)
+KEY_CODECS = COLUMNS + 1
+RAW, FIXED = int(ValueCodec.RAW), int(ValueCodec.FIXED)
+CONSTANT, HUFFMAN = int(ValueCodec.SIGN), int(ValueCodec.HUFFMAN)
+VALUE_RICE = int(ValueCodec.RICE)
+SIGNED = int(ValueCodec.SIGNED_FIXED) - FIXED
+"""What a signed codec's id has more than the other's."""
+
+UNIT = 8 * SECTION_ALIGNMENT
+CLASSES = 32
+CODE_BITS = 4 * CLASSES
+TOO_LARGE = np.iinfo(np.int64).max
+
+
+@helper
+def words_of(bits):
+    """Words that hold so many bits."""
+    return (bits + 63) >> 6
+
+
+@helper
+def section_bits(bits):
+    """What a section of so many bits adds to a frame."""
+    return 8 * SECTION_ENTRY + (bits + UNIT - 1) // UNIT * UNIT
+
+
+@kernel
+def measure_keys(keys, lengths, allowed, columns, gaps, classes, trials, codes, coded, directory):
+    """Fill in `gaps`, the key fields of a directory with nnz, and `codes`; how many there are.
+
+    Parameters
+    ----------
+    allowed : bool[KEY_CODECS]
+    columns : int64[chunks, 2 + 2 * CLASSES]
+        Active columns and pieces of each chunk, then how often each class occurs among the gaps of
+        its keys and of its columns; all 0 if it has none, or too many. No rows if there are none.
+    classes : int64[chunks, CLASSES]
+        Scratch.
+    trials : int64[5 + KEY_CODECS, chunks]
+        Scratch; on return, the first row holds the bits of the rests of gaps.
+    codes : uint8[2 * CLASSES, CLASSES]
+        Lengths.
+    coded : uint32[2 * CLASSES, CLASSES]
+        Code << 4 | length.
+    """
+    rests, parameter, unary, fields, plain = trials[0], trials[1], trials[2], trials[3], trials[4]
+    words = trials[5:]
+    words[:] = TOO_LARGE
+    first = 0
+    width = np.int64(bit_length(max(lengths[0] - 1, 1))) if lengths.size else 0
+    for chunk in range(directory.size):
+        count, length = np.int64(directory[chunk].nnz), lengths[chunk]
+        if count == 0:
+            directory[chunk].key_codec = RICE
+            continue
+        own = gaps[first : first + count]
+        _to_gaps(keys[first : first + count], own)
+        first += count
+        blocks = (count + BLOCK - 1) // BLOCK
+        if allowed[ALL] and count == length:
+            words[ALL, chunk] = 0
+        if allowed[BITMAP]:
+            words[BITMAP, chunk] = words_of(length)
+        if allowed[COO]:
+            words[COO, chunk] = words_of(count * width)
+        if allowed[RICE]:
+            parameter[chunk], unary[chunk] = _fit_rice(own)
+            words[RICE, chunk] = words_of(unary[chunk]) + words_of(count * parameter[chunk])
+        if allowed[BLOCKS]:
+            fields[chunk] = _block_bits(own)
+            words[BLOCKS, chunk] = words_of(WIDTH_BITS * blocks) + words_of(fields[chunk])
+        if allowed[DELTA]:
+            _count_classes(own, classes[chunk])
+    n_codes = _choose(allowed, lengths, columns, classes, trials, codes, directory)
+    without = allowed[ALL] or allowed[BITMAP] or allowed[COO] or allowed[RICE] or allowed[BLOCKS]
+    if n_codes and without:
+        bits = total = 0
+        for chunk in range(directory.size):
+            if directory[chunk].nnz:
+                bits += 64 * _final_words(directory[chunk], words[:, chunk], rests[chunk])
+                total += 64 * plain[chunk]
+        if total <= bits + section_bits(CODE_BITS * n_codes):
+            words[DELTA] = TOO_LARGE
+            words[COLUMNS] = TOO_LARGE
+            n_codes = _settle(lengths, columns, classes, trials, codes, directory)
+    for row in range(n_codes):
+        _join(codes[row], coded[row])
+    return n_codes
+
+
+@kernel
+def _join(lengths, coded):
+    """Codes with their lengths, as they are written."""
+    words = np.empty(lengths.size, np.uint16)
+    code_words(lengths, words)
+    for symbol in range(lengths.size):
+        coded[symbol] = np.uint32(words[symbol]) << np.uint32(4) | np.uint32(lengths[symbol])
+
+
+@helper
+def _to_gaps(keys, gaps):
+    """Distances to the key before, at least 1."""
+    gaps[0] = keys[0] + np.uint32(1)
+    for j in range(1, keys.size):
+        gaps[j] = keys[j] - keys[j - 1]
+
+
+@kernel
+def _count_classes(gaps, classes):
+    classes[:] = 0
+    for j in range(gaps.size):
+        classes[bit_length(gaps[j])] += 1
+
+
+@kernel
+def _fit_rice(gaps):
+    """Smallest parameter that costs least, and the unary bits.
+
+    Going from k to k + 1 adds one low bit per symbol and saves sum(ceil((symbol >> k) / 2)); the
+    saving shrinks with k, so the optimum is the first k that does not save. It is looked for from
+    the bit length of the mean.
+    """
+    total = np.uint64(0)
+    for j in range(gaps.size):
+        total += np.uint64(gaps[j] - np.uint32(1))
+    k = min(np.int64(bit_length(total // np.uint64(gaps.size))), MAX_KEY_RICE)
+    while k > 0 and _saved(gaps, k - 1) <= gaps.size:
+        k -= 1
+    while k < MAX_KEY_RICE and _saved(gaps, k) > gaps.size:
+        k += 1
+    high, shift = np.uint64(gaps.size), np.uint32(k)
+    for j in range(gaps.size):
+        high += np.uint64(np.uint32(gaps[j] - np.uint32(1)) >> shift)
+    return k, np.int64(high)
+
+
+@helper
+def _saved(gaps, k):
+    saved, shift = np.uint64(0), np.uint32(k)
+    for j in range(gaps.size):
+        symbol = np.uint32(np.uint32(gaps[j] - np.uint32(1)) >> shift)
+        saved += np.uint64(np.uint32(symbol + np.uint32(1)) >> np.uint32(1))
+    return np.int64(saved)
+
+
+@kernel
+def _block_bits(gaps):
+    """Bits of all blocks, each of the width of its largest gap less one."""
+    bits = 0
+    for start in range(0, gaps.size, BLOCK):
+        part = gaps[start : start + BLOCK]
+        bits += part.size * block_width(part)
+    return bits
+
+
+@helper
+def block_width(part):
+    """Bits of the largest gap less one."""
+    some = np.uint32(0)
+    for j in range(part.size):
+        some |= np.uint32(part[j] - np.uint32(1))
+    return np.int64(bit_length(some))
+
+
+@kernel
+def _choose(allowed, lengths, columns, classes, trials, codes, directory):
+    """Choose among all codecs, codes made first as if all chunks that can used them."""
+    words, plain = trials[5:], trials[4]
+    for chunk in range(directory.size):
+        plain[chunk] = words[:, chunk].min()
+        if directory[chunk].nnz:
+            directory[chunk].key_codec = DELTA
+    if allowed[DELTA]:
+        _code_gaps(lengths, classes, codes, directory)
+        for chunk in range(directory.size):
+            if directory[chunk].nnz:
+                rests = _rests(classes[chunk])
+                words[DELTA, chunk] = _final_words(directory[chunk], words[:, chunk], rests)
+    if columns.shape[0]:
+        for chunk in range(directory.size):
+            if columns[chunk, 0]:
+                directory[chunk].key_codec = COLUMNS
+        _code_columns(columns, codes, directory)
+        for chunk in range(directory.size):
+            if directory[chunk].key_codec == COLUMNS:
+                rests = _column_rests(columns[chunk])
+                words[COLUMNS, chunk] = _final_words(directory[chunk], words[:, chunk], rests)
+    return _settle(lengths, columns, classes, trials, codes, directory)
+
+
+@kernel
+def _settle(lengths, columns, classes, trials, codes, directory):
+    """The smallest of the trials for each chunk, then codes for those that have them."""
+    rests, parameter, unary, fields = trials[0], trials[1], trials[2], trials[3]
+    words = trials[5:]
+    for chunk in range(directory.size):
+        rests[chunk] = 0
+        entry = directory[chunk]
+        if entry.nnz == 0:
+            continue
+        codec = ALL
+        for other in range(ALL, KEY_CODECS):
+            if words[other, chunk] < words[codec, chunk]:
+                codec = other
+        entry.key_codec = codec
+        entry.key_param = entry.key_hi_bits = entry.columns = 0
+        if codec == BITMAP:
+            entry.key_hi_bits = lengths[chunk]
+        elif codec == COO:
+            entry.key_param = bit_length(max(lengths[0] - 1, 1))
+        elif codec == RICE:
+            entry.key_param, entry.key_hi_bits = parameter[chunk], unary[chunk]
+        elif codec == BLOCKS:
+            entry.key_hi_bits = fields[chunk]
+        elif codec == DELTA:
+            rests[chunk] = _rests(classes[chunk])
+        elif codec == COLUMNS:
+            rests[chunk] = _column_rests(columns[chunk])
+    n_codes = _code_gaps(lengths, classes, codes, directory)
+    return n_codes + _code_columns(columns, codes[n_codes:], directory)
+
+
+@helper
+def _final_words(entry, words, rests):
+    """Words of the key planes of a chunk; what `words` says where no code is involved."""
+    count = np.int64(entry.nnz)
+    codec = np.int64(entry.key_codec)
+    if codec != DELTA and codec != COLUMNS:
+        return words[codec]
+    index = OFFSET_BITS * ((count + np.int64(entry.columns) - 1) // BLOCK)
+    if codec == COLUMNS:
+        index += HEAD_BITS * np.int64(entry.key_param)
+    return words_of(index) + words_of(np.int64(entry.key_hi_bits)) + words_of(rests)
+
+
+@helper
+def _rests(classes):
+    """Bits below the leading ones."""
+    bits = 0
+    for size in range(2, CLASSES):
+        bits += classes[size] * (size - 1)
+    return bits
+
+
+@helper
+def _column_rests(columns):
+    return _rests(columns[2 : 2 + CLASSES]) + _rests(columns[2 + CLASSES :])
+
+
+@kernel
+def _code_gaps(lengths, classes, codes, directory):
+    """Code the DELTA chunks: with one code, or one per density if smaller; the number of codes.
+
+    Sets `key_param` and `key_hi_bits`.
+    """
+    scratch = np.empty((16, 2 * CLASSES), np.int64)
+    histograms = np.zeros((CLASSES + 1, CLASSES), np.int64)  # by density, and all together
+    for chunk in range(directory.size):
+        if directory[chunk].nnz and directory[chunk].key_codec == DELTA:
+            group = _density(lengths[chunk], directory[chunk].nnz)
+            for size in range(CLASSES):
+                histograms[group, size] += classes[chunk, size]
+                histograms[CLASSES, size] += classes[chunk, size]
+    rows = np.zeros(CLASSES, np.int64)
+    n_codes, bits = 0, 0
+    for group in range(CLASSES):
+        if histograms[group].sum():
+            rows[group] = n_codes
+            bits += CODE_BITS + code_lengths(histograms[group], codes[n_codes], scratch)
+            n_codes += 1
+    if n_codes == 0:
+        return 0
+    one = np.zeros(CLASSES, np.uint8)
+    if n_codes > 1 and CODE_BITS + code_lengths(histograms[CLASSES], one, scratch) <= bits:
+        codes[0] = one
+        rows[:] = 0
+        n_codes = 1
+    for chunk in range(directory.size):
+        if directory[chunk].nnz and directory[chunk].key_codec == DELTA:
+            row = rows[_density(lengths[chunk], directory[chunk].nnz)]
+            directory[chunk].key_param = row
+            directory[chunk].key_hi_bits = _coded_bits(classes[chunk], codes[row])
+    return n_codes
+
+
+@kernel
+def _code_columns(columns, codes, directory):
+    """Code the COLUMNS chunks with two codes, of gaps of keys and of columns; their number."""
+    histograms = np.zeros((2, CLASSES), np.int64)
+    for chunk in range(columns.shape[0]):
+        if directory[chunk].key_codec == COLUMNS:
+            for size in range(CLASSES):
+                histograms[0, size] += columns[chunk, 2 + size]
+                histograms[1, size] += columns[chunk, 2 + CLASSES + size]
+    if not histograms.any():
+        return 0
+    scratch = np.empty((16, 2 * CLASSES), np.int64)
+    for row in range(2):
+        code_lengths(histograms[row], codes[row], scratch)
+    for chunk in range(columns.shape[0]):
+        if directory[chunk].key_codec == COLUMNS:
+            of_keys = _coded_bits(columns[chunk, 2 : 2 + CLASSES], codes[0])
+            of_columns = _coded_bits(columns[chunk, 2 + CLASSES :], codes[1])
+            directory[chunk].columns = columns[chunk, 0]
+            directory[chunk].key_param = columns[chunk, 1]
+            directory[chunk].key_hi_bits = of_keys + of_columns
+    return 2
+
+
+@helper
+def _density(length, count):
+    return np.int64(bit_length(length // np.int64(count)))
+
+
+@helper
+def _coded_bits(histogram, code):
+    bits = 0
+    for symbol in range(histogram.size):
+        bits += histogram[symbol] * np.int64(code[symbol])
+    return bits
+
+
+@kernel
+def measure_values(
+    joint, width, signed_only, rows, merging, lists, order, symbols, lengths, directory
+):
+    """Fill in the value fields of a directory with nnz; how values are to be written.
+
+    Parameters
+    ----------
+    joint : uint32[n]
+        2 * level + sign of each value.
+    width : int
+        Bits of a level in the codebook.
+    signed_only : bool
+        Whether negative levels are not those of positive values, so that signs have no plane.
+    rows : uint32[chunks or 1, 2 * levels]
+        Scratch for counts by chunk, or of one chunk at a time.
+    merging : int64[16, 2 * min(2 * levels, MAX_CODED_LEVELS)]
+        Scratch.
+    lists : int64[4, 2 * levels]
+        Scratch.
+    order : int64[2, 2 * levels]
+        Levels by frequency: unsigned, and signed as 2 * level + sign.
+    symbols : uint32[2, 2 * levels]
+        Of each `joint`, the place in the codebook, and code << 4 | length.
+    lengths : uint8[2, 2 * levels]
+        Of the codes of symbols.
+
+    Returns
+    -------
+    signed, used, coded : whether levels carry signs, how many occur, whether there is a value code
+    """
+    n_joint = rows.shape[1]
+    totals, best = lists[:2], np.zeros((2, 2), np.int64)
+    totals[:] = 0
+    first = 0
+    for chunk in range(directory.size):
+        count = np.int64(directory[chunk].nnz)
+        row = rows[min(chunk, rows.shape[0] - 1)]
+        _count(joint[first : first + count], row)
+        first += count
+        for level in range(n_joint):
+            totals[1, level] += row[level]
+    for level in range(n_joint // 2):
+        totals[0, level] = totals[1, 2 * level] + totals[1, 2 * level + 1]
+    used, bits = np.zeros(2, np.int64), np.zeros(2, np.int64)
+    for signed in range(2):
+        levels = n_joint if signed else n_joint // 2
+        used[signed] = _by_frequency(totals[signed, :levels], order[signed], lists[2])
+        histogram = lists[3, : used[signed]]
+        for place in range(used[signed]):
+            histogram[place] = totals[signed, order[signed, place]]
+        bits[signed] = TOO_LARGE
+        if used[signed] <= MAX_CODED_LEVELS:
+            code = lengths[signed, : used[signed]]
+            bits[signed] = code_lengths(histogram, code, merging)
+            bits[signed] += (width + 4) * used[signed]
+        for place in range(used[signed]):
+            level = order[signed, place]
+            if signed:
+                symbols[1, level] = place
+            else:
+                symbols[0, 2 * level] = symbols[0, 2 * level + 1] = place
+    fewer = joint.size // 8 - joint.size < bits[0] - bits[1]
+    best[:, 0] = TOO_LARGE
+    for signed in range(2):
+        if not signed_only if signed == 0 else signed_only or fewer:
+            total, coded = _try(
+                joint, signed, rows, lists, symbols[signed], lengths[signed], used[signed],
+                bits[signed] < TOO_LARGE, directory,
+            )  # fmt: skip
+            best[signed, 0], best[signed, 1] = total + width * used[signed], coded
+    signed = np.int64(best[1, 0] < best[0, 0])
+    if signed == 0 and best[1, 0] < TOO_LARGE:  # the directory holds the other trial
+        _try(joint, 0, rows, lists, symbols[0], lengths[0], used[0], bits[0] < TOO_LARGE, directory)
+    if signed:
+        symbols[0] = symbols[1]
+    if best[signed, 1]:
+        entries = np.empty(used[signed], np.uint32)
+        _join(lengths[signed, : used[signed]], entries)
+        for level in range(n_joint):
+            symbols[1, level] = entries[symbols[0, level]] if totals[1, level] else np.uint32(0)
+    return signed, used[signed], best[signed, 1]
+
+
+@helper
+def _count(joint, row):
+    row[:] = 0
+    for j in range(joint.size):
+        row[joint[j]] += np.uint32(1)
+
+
+@kernel
+def _by_frequency(counts, order, other):
+    """Symbols that occur, the more frequent first, then the lower: a merge sort. Their number."""
+    used = 0
+    for symbol in range(counts.size):
+        if counts[symbol]:
+            order[used] = symbol
+            used += 1
+    run = 1
+    while run < used:
+        for start in range(0, used, 2 * run):
+            i, middle, end = start, min(start + run, used), min(start + 2 * run, used)
+            j = middle
+            for place in range(start, end):
+                if j == end or (i < middle and counts[order[i]] >= counts[order[j]]):
+                    other[place] = order[i]
+                    i += 1
+                else:
+                    other[place] = order[j]
+                    j += 1
+        order[:used] = other[:used]
+        run *= 2
+    return used
+
+
+@kernel
+def _try(joint, signed, rows, lists, symbols, lengths, used, can_code, directory):
+    """Write the smallest value fields of a trial; its bits, and whether it has a value code."""
+    plain = with_code = first = 0
+    found, counts = lists[2], lists[3]
+    for attempt in range(2):  # sizes first, then again with or without the code
+        coded = (
+            can_code
+            and used > 0
+            and (64 * with_code + section_bits(8 * ((used + 1) // 2)) < 64 * plain)
+        )
+        if attempt == 1 and not coded:
+            return 64 * plain, 0
+        first = 0
+        for chunk in range(directory.size):
+            entry = directory[chunk]
+            count = np.int64(entry.nnz)
+            entry.val_param = entry.val_hi_bits = entry.level_base = 0
+            entry.val_codec = RAW
+            if count == 0:
+                continue
+            row = rows[min(chunk, rows.shape[0] - 1)]
+            if rows.shape[0] == 1:
+                _count(joint[first : first + count], row)
+            first += count
+            occurring, low, high, huffman = 0, used, 0, 0
+            for level in range(row.size):
+                if row[level]:
+                    symbol = np.int64(symbols[level])
+                    found[occurring], counts[occurring] = symbol, row[level]
+                    occurring += 1
+                    low, high = min(low, symbol), max(high, symbol)
+                    if can_code:
+                        huffman += np.int64(row[level]) * np.int64(lengths[symbol])
+            size = max(np.int64(bit_length(high)), np.int64(signed))
+            k, unary = _fit_symbols(found[:occurring], counts[:occurring], count)
+            signs = 0 if signed else words_of(count)
+            words = signs + words_of(count * size)
+            entry.val_codec, entry.val_param = FIXED + signed * SIGNED, size
+            if signs + words_of(unary) + words_of(count * k) < words:
+                words = signs + words_of(unary) + words_of(count * k)
+                entry.val_codec, entry.val_param = VALUE_RICE + signed * SIGNED, k
+                entry.val_hi_bits = unary
+            if not signed and low == high and signs < words:
+                words = signs
+                entry.val_codec, entry.val_param = CONSTANT, 0
+                entry.val_hi_bits, entry.level_base = 0, low
+            index = words_of(OFFSET_BITS * ((count - 1) // BLOCK))
+            if attempt == 0:
+                plain += words
+                with_code += min(words, signs + index + words_of(huffman))
+            elif signs + index + words_of(huffman) < words:
+                entry.val_codec, entry.val_param = HUFFMAN + signed * SIGNED, 0
+                entry.val_hi_bits, entry.level_base = huffman, 0
+    return 64 * with_code + section_bits(8 * ((used + 1) // 2)), 1
+
+
+@helper
+def _fit_symbols(symbols, counts, total):
+    """As `_fit_rice`, of symbols with counts, from k = 0 on."""
+    k = 0
+    while k < MAX_VALUE_RICE:
+        saved = 0
+        for i in range(symbols.size):
+            saved += counts[i] * (((symbols[i] >> k) + 1) >> 1)
+        if saved <= total:
+            break
+        k += 1
+    unary = total
+    for i in range(symbols.size):
+        unary += counts[i] * (symbols[i] >> k)
+    return k, unary

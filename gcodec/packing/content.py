@@ -1,0 +1,29 @@
+"""What is to be packed."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..format.elements import Element, Patterns
+
+
+class Content(NamedTuple):
+    """Elements of all chunks in order.
+
+    element : the type they decode to
+    keys : position of each within its chunk
+    bits : patterns of values that travel as they are
+    joint : 2 * level + 1 where negative, of each; none if values travel as they are
+    table : what each such number decodes to
+    own_signs : whether negative levels are others than the positive ones
+    seed : what the keys follow from, if they were drawn
+    """
+
+    element: Element
+    keys: NDArray[np.uint32]
+    bits: Patterns
+    joint: NDArray[np.uint32] | None
+    table: Patterns
+    own_signs: bool
+    seed: int | None
