@@ -96,6 +96,7 @@ _HOMES = {
     "format.frame": ("Frame",),
     "inspection": ("Inspection", "inspect"),
     "merging": ("merge",),
+    "parallel": ("get_threads", "set_threads"),
     "policy": ("Exclude", "WarmUp"),
     "quantize": (
         "Cast",
@@ -181,8 +182,10 @@ __all__ = [
     "decode_sparse",
     "decode_tensor",
     "get_codec",
+    "get_threads",
     "inspect",
     "merge",
+    "set_threads",
     "slice",
     "verify",
 ]

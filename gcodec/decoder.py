@@ -14,6 +14,7 @@ from .format import frame as wire
 from .format.elements import FLOAT32, Patterns
 from .kernels import load
 from .packing import read_chunks
+from .parallel import LEAST_KEPT, run, split
 from .request import name_hash
 
 MAX_ELEMENTS: Final = 1 << 28
@@ -65,7 +66,19 @@ def _parse(frame: Any, kernels: ModuleType) -> wire.Parsed:
 def add(content: Content, flat: arrays.Numbers, scale: float, kernels: ModuleType) -> None:
     """Add proved content, times `scale`, to a flat float32 or float64 array."""
     log2, factor = content.parsed.header.chunk_log2, flat.dtype.type(scale)
-    kernels.accumulate(content.keys, content.counts, log2, content.values(), factor, flat)
+    keys, counts, values = content.keys, content.counts, content.values()
+    least = max(LEAST_KEPT * counts.size // max(keys.size, 1), 1)
+    ranges = split(counts.size, least)
+    if len(ranges) < 2:
+        kernels.accumulate(keys, counts, log2, values, factor, flat)
+        return
+    ends = np.append(0, np.cumsum(counts))
+
+    def add_part(begin: int, end: int) -> None:
+        own, out = slice(ends[begin], ends[end]), flat[begin << log2 :]
+        kernels.accumulate(keys[own], counts[begin:end], log2, values[own], factor, out)
+
+    run(add_part, ranges)
 
 
 def decode(

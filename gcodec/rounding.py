@@ -13,6 +13,7 @@ from .format.draws import mix
 from .format.elements import Element, Patterns
 from .format.ids import BoundKind, Rounding
 from .gathering import Kept
+from .parallel import LEAST_KEPT, run, split
 from .quantize import Cast
 from .quantize.contract import Grid, Quantizer
 
@@ -86,7 +87,12 @@ def round_values(
         kernels.round_randomly(values.magnitudes, numbers, seed, kept.positions(), joint)
         joint = joint << np.uint32(1) | element.signs(kept.bits)
     else:
-        kernels.quantize(read_only(kept.bits), grid.boundaries, joint)
+        bits, boundaries = read_only(kept.bits), grid.boundaries
+
+        def quantize_part(start: int, stop: int) -> None:
+            kernels.quantize(bits[start:stop], boundaries, joint[start:stop])
+
+        run(quantize_part, split(bits.size, LEAST_KEPT))
     table = _table(grid, element)
     if not table.all():
         joint[table[joint] == 0] &= ~np.uint32(1)

@@ -1,5 +1,6 @@
 """Answers to a selector's questions: the same over a dense gradient and its key-value pairs."""
 
+from functools import partial
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -8,12 +9,16 @@ from numpy.typing import NDArray
 
 from .arrays import Numbers, read_only, widen
 from .format.elements import Element, Patterns
+from .parallel import LEAST, run, split
 from .select.contract import Decision, Moments
 
 HISTOGRAM_BINS = 2048
 SAMPLES = 1 << 14
 SEGMENT = 30
 LANES = 16
+STRIDE = 1 << 14
+"""Ranges of threads end at multiples of this: of cache lines, and of what kernels do at a time."""
+
 SLACK = 128
 """Room beyond what is wanted: `collect` stops short of the last 64."""
 
@@ -81,41 +86,65 @@ class DenseStatistics:
     @property
     def _bits(self) -> Patterns:
         """All patterns, worked out."""
-        self._add_up(0)
+        self.finish()
         return self._there
-
-    def _add_up(self, at: int) -> None:
-        """Make the elements from number `at` on those of the sum."""
-        if self._pending is not None:
-            part, self._pending = self._pending.part(at, self.n), None
-            self._kernels.compensate(*part)
 
     def finish(self) -> None:
         """Make sure that the elements are there."""
-        self._add_up(0)
+        if self._pending is not None:
+            run(self._add, split(self.n, LEAST, STRIDE))
+            self._pending = None
+
+    def _add(self, start: int, stop: int) -> None:
+        if self._pending is not None:
+            self._kernels.compensate(*self._pending.part(start, stop))
 
     def candidates(self, floor: int, room: int, most: int) -> Candidates | None:
-        """Elements of at least `floor`, or some more; None if they are more than `most`."""
+        """Elements of at least `floor`, or some more; None if they are many more than `most`."""
         if self._found is not None and self._found.floor <= floor:
             return self._found
-        size, log2 = self._there.size, self._chunk_log2
-        room, most = min(room, size) + SLACK, min(most, size) + SLACK
-        counts = np.zeros((self._start + size - 1 >> log2) + 1 if size else 0, np.int64)
-        at, kept, keys, bits = 0, 0, np.empty(0, np.uint32), np.empty(0, self._there.dtype)
+        size = self._there.size
+        share, limit = room / max(size, 1), most / max(size, 1)
+        collect = partial(self._collect, floor, share, limit)
+        parts = run(collect, split(size, LEAST, STRIDE)) or [collect(0, 0)]
+        self._pending = None
+        there = [part for part in parts if part is not None]
+        if len(there) < len(parts):
+            return None
+        self._found = there[0]
+        if len(there) > 1:
+            keys, bits = (np.concatenate([part[i] for part in there]) for i in (1, 2))
+            counts: NDArray[np.int64] = np.add.reduce([part.counts for part in there])
+            self._found = Candidates(floor, keys, bits, counts)
+        return self._found
+
+    def _collect(
+        self, floor: int, share: float, limit: float, start: int, stop: int
+    ) -> Candidates | None:
+        """Candidates among a range, of which they are likely a `share`, and up to `limit` of it.
+
+        Elements of a pending sum are there afterwards.
+        """
+        size, log2, offset = stop - start, self._chunk_log2, self._start + start
+        room, most = (min(int(part * size), size) + SLACK for part in (share, limit))
+        last = self._start + self._there.size - 1 >> log2
+        counts = np.zeros(last + 1 if size else 0, np.int64)
+        own, sums = self._there[start:stop], None
+        if self._pending is not None:
+            sums = self._pending.part(start, stop)
+            own = sums.out.view(self.element.pattern)
+        at, kept, keys, bits = 0, 0, np.empty(0, np.uint32), np.empty(0, own.dtype)
         while True:
             keys, bits = _longer(keys, kept, room), _longer(bits, kept, room)
-            what = self._there, self._start, floor, log2, at, kept, keys, bits, counts
-            if self._pending is None:
+            what = own, offset, floor, log2, at, kept, keys, bits, counts
+            if sums is None:
                 at, kept = self._kernels.collect(*what)
             else:
-                out = self._pending.out.view(self.element.pattern)
-                at, kept = self._kernels.collect_sum(*self._pending, out, *what[1:])
+                at, kept = self._kernels.collect_sum(*sums, *what)
             if at == size:
-                self._pending = None
-                self._found = Candidates(floor, keys[:kept], bits[:kept], counts)
-                return self._found
+                return Candidates(floor, keys[:kept], bits[:kept], counts)
             if room >= most:
-                self._add_up(at)
+                self._add(start + at, stop)
                 return None
             room = min(4 * room, most)
 

@@ -12,7 +12,7 @@ import gcodec
 ROOT = Path(gcodec.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 LAYERS = (
-    ("errors",),
+    ("errors", "parallel"),
     ("format",),
     ("kernels",),
     ("packing", "select", "quantize", "sketch"),

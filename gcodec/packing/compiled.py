@@ -14,6 +14,7 @@ from ..format.ids import KeyCodec
 from ..format.sections import Tensor
 from ..kernels.jobs import COLUMNS as JOB_COLUMNS
 from ..kernels.jobs import COUNT, SPLIT
+from ..parallel import LEAST_KEPT, run, split
 from .columns import Columns, find_columns
 from .content import Content
 from .keys import CLASSES, KEY_PACKINGS, seeded
@@ -48,7 +49,7 @@ class Compiled(NamedTuple):
     def write(self, work: wire.Draft) -> None:
         """Write planes and checks into a draft of the same directory."""
         content = self.content
-        self.kernels.write_chunks(
+        what = (
             work.directory,
             self.rests,
             content.element.bits,
@@ -61,6 +62,13 @@ class Compiled(NamedTuple):
             content.bits,
             work.payload,
         )
+
+        def write_part(begin: int, end: int) -> None:
+            self.kernels.write_chunks(begin, end, *what)
+
+        n = work.directory.size
+        least = max(LEAST_KEPT * n // max(content.keys.size, 1), 1)
+        run(write_part, split(n, least))
 
 
 def pack(

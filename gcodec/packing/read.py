@@ -10,6 +10,7 @@ from ..format.codes import CODE_SPACE
 from ..format.directory import refuse
 from ..format.elements import Patterns
 from ..format.frame import Parsed
+from ..parallel import LEAST_KEPT, run, split
 
 LARGE: Final = 1 << 16
 """Elements from which on pages count."""
@@ -17,9 +18,15 @@ LARGE: Final = 1 << 16
 
 def check_chunks(parsed: Parsed, first: int, stop: int | None, kernels: ModuleType) -> None:
     """Raise `Corrupt` if the bytes of a chunk from `first` to `stop` do not match its check."""
-    chunk = kernels.first_corrupt(parsed.payload, parsed.directory[first:stop], first)
-    if chunk >= 0:
-        refuse(90, first + chunk)
+    directory = parsed.directory[first:stop]
+
+    def check(begin: int, end: int) -> int:
+        chunk = int(kernels.first_corrupt(parsed.payload, directory[begin:end], first + begin))
+        return chunk if chunk < 0 else begin + chunk
+
+    for chunk in run(check, split(directory.size, _least(parsed))):
+        if chunk >= 0:
+            refuse(90, first + chunk)
 
 
 def read_chunks(
@@ -37,25 +44,54 @@ def read_chunks(
         If a plane, a key, an index or a spare bit breaks a rule.
     """
     check_chunks(parsed, first, stop, kernels)
-    header, tables, payload = parsed.header, parsed.tables, parsed.payload
-    directory, stored = parsed.directory, header.n_stored
+    directory, stored = parsed.directory, parsed.header.n_stored
     if first or stop is not None:
         directory = directory[first:stop]
         stored = int(directory["nnz"].sum(dtype=np.int64))
-    layout = header.n_elements, header.chunk_log2, parsed.element.bits
     keys, patterns = _scratch(stored, parsed.element.pattern)
+    ranges = split(directory.size, _least(parsed))
+    ends = [0, stored]
+    if len(ranges) > 1:
+        sums = np.cumsum(directory["nnz"], dtype=np.int64)
+        ends = [0, *(int(sums[end - 1]) for _, end in ranges)]
+    places = {begin: slice(*ends[part : part + 2]) for part, (begin, _) in enumerate(ranges)}
+
+    def read(begin: int, end: int) -> tuple[int, int]:
+        own, part = places[begin], directory[begin:end]
+        return _read_part(parsed, part, first + begin, keys[own], patterns[own], kernels)
+
+    for step, chunk in run(read, ranges):
+        if step:
+            refuse(step, chunk)
+    return keys, patterns
+
+
+def _read_part(
+    parsed: Parsed,
+    directory: NDArray[np.void],
+    first: int,
+    keys: NDArray[np.uint32],
+    patterns: Patterns,
+    kernels: ModuleType,
+) -> tuple[int, int]:
+    """Keys and patterns of some chunks; the step that one of them fails and its number, or 0."""
+    header, tables, payload = parsed.header, parsed.tables, parsed.payload
+    layout = header.n_elements, header.chunk_log2, parsed.element.bits
     table = np.zeros(CODE_SPACE if tables.value_code.size else 0, np.uint16)
     values = tables.levels, tables.value_code, table
     step, chunk = kernels.read_values(payload, directory, first, layout, *values, patterns)
     if step:
-        refuse(step, chunk)
+        return step, chunk
     code_tables = np.zeros((len(tables.key_codes), CODE_SPACE), np.uint16)
     scratch = np.empty(_most_items(directory) if len(tables.key_codes) > 1 else 0, np.uint32)
     codes = tables.key_codes, tables.seeds, code_tables, scratch
     step, chunk = kernels.read_keys(payload, directory, first, layout, *codes, keys)
-    if step:
-        refuse(step, chunk)
-    return keys, patterns
+    return step, chunk
+
+
+def _least(parsed: Parsed) -> int:
+    """Chunks that are worth a thread."""
+    return max(LEAST_KEPT * parsed.header.n_chunks // max(parsed.header.n_stored, 1), 1)
 
 
 def _scratch(size: int, pattern: np.dtype[Any]) -> tuple[NDArray[np.uint32], Patterns]:

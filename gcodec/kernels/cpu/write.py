@@ -74,9 +74,9 @@ def _plane_bits(entry, plane, rests, width):
 
 @kernel
 def write_chunks(
-    directory, rests, width, keys, gaps, columns, codes, joint, symbols, bits, payload
+    begin, end, directory, rests, width, keys, gaps, columns, codes, joint, symbols, bits, payload
 ):
-    """Write all planes and the checks of a directory that was laid out.
+    """Write all planes and the checks of chunks `begin` to `end` of a directory with offsets.
 
     Parameters
     ----------
@@ -93,13 +93,14 @@ def write_chunks(
     bits : uint16, uint32 or uint64[n]
         Patterns of values that travel as they are.
     """
-    first = 0
+    first = most = 0
     ends = np.zeros(8, np.int64)
-    most = 0
-    for chunk in range(directory.size):
+    for chunk in range(begin):
+        first += np.int64(directory[chunk].nnz)
+    for chunk in range(begin, end):
         most = max(most, np.int64(directory[chunk].nnz) + np.int64(directory[chunk].columns))
     numbers = np.empty(most, np.uint32)
-    for chunk in range(directory.size):
+    for chunk in range(begin, end):
         entry = directory[chunk]
         count = np.int64(entry.nnz)
         start = np.int64(entry.off16) * 2

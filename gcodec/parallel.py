@@ -1,0 +1,108 @@
+"""Threads of our own, each for a range of elements or chunks. What they make does not depend on
+their number: ranges are put together in order.
+
+They start with the first call that is worth it, and again in a forked child. Kernels hold no lock
+of Python's while they run, and may be called from any thread of the caller's.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from operator import index
+from typing import Any, Final, TypeVar
+
+Result = TypeVar("Result")
+Range = tuple[int, int]
+
+LEAST: Final = 1 << 20
+"""Elements of a gradient that are worth a thread: handing work over takes as long as 100,000."""
+
+LEAST_KEPT: Final = 1 << 15
+"""Kept elements that are worth one."""
+
+
+class _Threads:
+    """How many there are to be, and the pool, if there is one."""
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+        self.pool: Any = None
+        self.size = 0
+
+
+_ours: Final = _Threads()
+
+
+def set_threads(number: int | None) -> None:
+    """Set how many threads an encode or decode may use; None for one on each usable core.
+
+    Frames and decoded arrays are the same for any number. Small gradients use one: from about two
+    million elements on there are more. Ranks that share a node and are not bound to cores each use
+    all of them unless told otherwise.
+
+    Raises
+    ------
+    ValueError
+        If the number is below 1.
+
+    Examples
+    --------
+    >>> import gcodec
+    >>> gcodec.set_threads(1)
+    >>> gcodec.get_threads()
+    1
+    >>> gcodec.set_threads(None)
+    """
+    if number is not None and index(number) < 1:
+        raise ValueError(f"the number of threads is at least 1, not {number}")
+    _ours.number = None if number is None else index(number)
+
+
+def get_threads() -> int:
+    """How many threads an encode or decode may use: as set, or the cores that this process may."""
+    if _ours.number is not None:
+        return _ours.number
+    usable = getattr(os, "sched_getaffinity", None)
+    return len(usable(0)) if usable else os.cpu_count() or 1
+
+
+def split(size: int, least: int, unit: int = 1) -> list[Range]:
+    """[0, size) in one range for each thread, or fewer so that none has fewer than `least`.
+
+    Ranges end at multiples of `unit`.
+    """
+    number = min(get_threads(), size // least) if size >= 2 * least else 1
+    ends = [size * part // number // unit * unit for part in range(number)] + [size]
+    return [(start, stop) for start, stop in pairwise(ends) if start < stop]
+
+
+def run(function: Callable[[int, int], Result], ranges: Sequence[Range]) -> list[Result]:
+    """What a function makes of each range; the first of them in the calling thread."""
+    if len(ranges) < 2:
+        return [function(*each) for each in ranges]
+    pool = _pool(len(ranges) - 1)
+    others = [pool.submit(function, *each) for each in ranges[1:]]
+    try:
+        first = function(*ranges[0])
+    finally:  # nothing of a call goes on after it
+        failed = [other.exception() for other in others]
+    for error in failed:
+        if error is not None:
+            raise error
+    return [first, *(other.result() for other in others)]
+
+
+def _pool(size: int) -> Any:
+    """A pool of at least so many threads."""
+    if _ours.pool is None or _ours.size < size:
+        from concurrent.futures import ThreadPoolExecutor
+
+        if _ours.size == 0 and hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=_forget)
+        _ours.pool, _ours.size = ThreadPoolExecutor(size, "gcodec"), size
+    return _ours.pool
+
+
+def _forget() -> None:
+    """A forked child has none of its parent's threads."""
+    _ours.pool = None
