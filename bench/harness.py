@@ -1,10 +1,11 @@
 """Timing on a busy machine: contenders take turns in one run; what counts is a ratio of medians."""
 
 import json
+import os
 import platform
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -16,6 +17,8 @@ import numpy as np
 
 RESULTS = Path(__file__).parent / "results"
 READ = "one-pass read"
+WARMUPS = 2
+PACKAGES = ("numpy", "numba", "llvmlite", "gcodec")
 
 
 @numba.njit(nogil=True)
@@ -28,23 +31,29 @@ def read_pass(words):
 
 
 def interleave(
-    contenders: Mapping[str, Callable[[int], Any]], *, rounds: int, warmups: int = 2
+    contenders: Mapping[str, Callable[[int], Any]],
+    *,
+    rounds: int,
+    warmups: int = WARMUPS,
+    clock: Callable[[], int] = time.process_time_ns,
+    pick: Callable[[list[float]], float] = median,
 ) -> dict[str, float]:
     """Median seconds of each contender; in every round all of them run once, in rotating order.
 
     A contender is called with the number of the round, so that it can take another input each time
-    (cold data). Thread CPU time: what a preempted thread waits for does not count.
+    (cold data). CPU time of the process: what a preempted thread waits for does not count, what
+    threads of the contender do, does. Wall time, with `time.perf_counter_ns`, is for threads.
     """
     names = list(contenders)
     seconds: dict[str, list[float]] = {name: [] for name in names}
     for round_number in range(-warmups, rounds):
         turn = round_number % len(names)
         for name in names[turn:] + names[:turn]:
-            start = time.thread_time_ns()
+            start = clock()
             contenders[name](round_number % (rounds + warmups))
             if round_number >= 0:
-                seconds[name].append((time.thread_time_ns() - start) / 1e9)
-    return {name: median(times) for name, times in seconds.items()}
+                seconds[name].append((clock() - start) / 1e9)
+    return {name: pick(times) for name, times in seconds.items()}
 
 
 def table(title: str, columns: list[str], rows: list[list[Any]]) -> str:
@@ -64,8 +73,8 @@ def table(title: str, columns: list[str], rows: list[list[Any]]) -> str:
     return "\n".join([title, *lines])
 
 
-def machine() -> dict[str, str]:
-    """What a figure must be read beside."""
+def machine(packages: Iterable[str] = ()) -> dict[str, str]:
+    """What a figure must be read beside; `packages` are more that took part."""
     commit = subprocess.run(
         ["git", "describe", "--always", "--dirty"],
         capture_output=True, text=True, check=False, cwd=Path(__file__).parent,
@@ -83,13 +92,14 @@ def machine() -> dict[str, str]:
         "commit": commit.stdout.strip(),
         "cpu": cpu,
         "python": platform.python_version(),
-        **{package: version(package) for package in ("numpy", "numba", "llvmlite", "gcodec")},
+        "load": "{:.1f} {:.1f} {:.1f}".format(*os.getloadavg()),
+        **{package: version(package) for package in (*PACKAGES, *packages)},
     }
 
 
-def store(name: str, figures: Any) -> Path:
+def store(name: str, figures: Any, packages: Iterable[str] = ()) -> Path:
     """Write figures beside the machine, date and versions they were measured with."""
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
-    path.write_text(json.dumps({"machine": machine(), "figures": figures}, indent=1) + "\n")
+    path.write_text(json.dumps({"machine": machine(packages), "figures": figures}, indent=1) + "\n")
     return path

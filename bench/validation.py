@@ -117,6 +117,7 @@ def main():
     parser.add_argument("--n", type=int, default=1 << 24)
     parser.add_argument("--rounds", type=int, default=25)
     arguments = parser.parse_args()
+    gcodec.set_threads(1)
     figures = {n: compare(n, arguments.rounds) for n in (1 << 17, 1 << 20, arguments.n)}
     columns = list(figures[arguments.n])
     rows = [[n, *figure.values()] for n, figure in figures.items()]

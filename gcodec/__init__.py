@@ -127,6 +127,7 @@ _HOMES = {
     ),
     "slicing": ("slice",),
     "verification": ("Verification", "verify"),
+    "warming": ("warmup",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -188,6 +189,7 @@ __all__ = [
     "set_threads",
     "slice",
     "verify",
+    "warmup",
 ]
 
 

@@ -135,7 +135,7 @@ class Codec:
         """Encode a gradient that is given as key-value pairs, in time linear in their number.
 
         The same bytes as `encode` of the dense vector they stand for; `ratio` counts against `n`.
-        `SampledQuantile` also draws its sample, of up to n / 64 positions.
+        `SampledQuantile` also draws its sample, of 256 / ratio positions.
 
         Parameters
         ----------

@@ -19,6 +19,7 @@ LAYERS = (
     (
         "arrays", "statistics", "encoder", "decoder", "codec", "feedback", "recipes", "inspection",
         "merging", "slicing", "verification", "request", "gathering", "rounding", "policy",
+        "warming",
     ),
     ("collectives", "fusion"),
     ("mpi", "integrations"),

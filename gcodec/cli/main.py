@@ -1,4 +1,4 @@
-"""`gcodec encode | decode | inspect | verify | demo`.
+"""`gcodec encode | decode | inspect | verify | bench | warmup | demo`.
 
 Exit codes: 0 fine, 1 a bound is not met, 2 a file is not a sound frame, 3 a frame of an unknown
 version or feature, 64 wrong arguments or files, 65 data that cannot be encoded or a run that
@@ -36,6 +36,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def build_parser() -> Parser:
+    from .bench import add_parser as add_bench
     from .demo import add_parser as add_demo
 
     parser = Parser(prog="gcodec", description="Gradient compression with a specified wire format.")
@@ -45,6 +46,8 @@ def build_parser() -> Parser:
     _add_decode(commands)
     _add_inspect(commands)
     _add_verify(commands)
+    add_bench(commands)
+    _add_warmup(commands)
     add_demo(commands)
     return parser
 
@@ -117,6 +120,33 @@ def _add_verify(commands: "argparse._SubParsersAction[Parser]") -> None:
     parser.add_argument("--against", type=Path, help=".npy they were made from")
     parser.add_argument("--json", action="store_true", help="print JSON, a line for each frame")
     parser.set_defaults(run=_verify)
+
+
+def _add_warmup(commands: "argparse._SubParsersAction[Parser]") -> None:
+    parser = _add(
+        commands,
+        "warmup",
+        "Compile what recipes need and keep it on disk, so that no later run has to wait.",
+        "gcodec warmup reclog:ratio=0.01 --dtype float32 float16",
+    )
+    parser.add_argument("recipes", nargs="*", metavar="RECIPE", help="default: reclog and raw")
+    parser.add_argument(
+        "--dtype",
+        nargs="+",
+        default=["float32"],
+        choices=["float16", "float32", "float64", "bfloat16"],
+        help="of the gradients (default: float32)",
+    )
+    parser.set_defaults(run=_warmup)
+
+
+def _warmup(arguments: argparse.Namespace) -> int:
+    from ..recipes import get_codec
+    from ..warming import warmup
+
+    codecs = [get_codec(recipe) for recipe in arguments.recipes]
+    warmup(codecs, ["uint16" if name == "bfloat16" else name for name in arguments.dtype])
+    return 0
 
 
 def _encode(arguments: argparse.Namespace) -> int:

@@ -1,7 +1,8 @@
-"""Loops over elements, once per backend: the same file names, function names and arguments in each.
+"""Loops over elements, once per backend: the same function names and arguments in each.
 
-`reference` is plain Python, slow and obvious; `cpu` is Numba. They share no code, and a test
-asserts that they write the same bytes. Kernels see integers: floats enter as their bit patterns,
+`reference` is plain Python, slow and obvious; `cpu` is Numba. They share no code, and tests assert
+that they write the same bytes. To write, `cpu` has kernels for whole chunks, `reference` has one
+for each kind of plane. Kernels see integers: floats enter as their bit patterns,
 because magnitudes of IEEE floats order like unsigned integers, and integer decisions are the same
 everywhere.
 """

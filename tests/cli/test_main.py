@@ -32,6 +32,10 @@ def test_encode_inspect_decode(tmp_path, grad, capsys):
     assert np.array_equal(np.load(back), gcodec.decode(frame.read_bytes()))
 
 
+def test_warmup():
+    assert main(["warmup", "reclog:ratio=0.05", "topk:k=3", "--dtype", "float32", "bfloat16"]) == 0
+
+
 def test_default_names_and_sparse_input(tmp_path, capsys):
     dense = np.zeros(500, np.float32)
     dense[[3, 99, 400]] = [1, -2, 3]
@@ -48,6 +52,8 @@ def test_default_names_and_sparse_input(tmp_path, capsys):
         ([], 64, "required: COMMAND"),
         (["encode"], 64, "required: input"),
         (["frobnicate"], 64, "invalid choice"),
+        (["warmup", "nope"], 64, "valid recipes: adaq, dense, dgc"),
+        (["warmup", "--dtype", "int8"], 64, "invalid choice"),
         (["encode", "grad.npy", "--codec", "nope"], 64, "valid recipes: adaq, dense, dgc"),
         (
             ["encode", "grad.npy", "--codec", "topk:rate=1"],

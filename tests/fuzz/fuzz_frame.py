@@ -89,7 +89,7 @@ def instrumented(atheris):
         return xxhash.xxh64_intdigest(data, seed)
 
     @functools.lru_cache(1024)
-    def table_of(lengths, make=kernels.decode_table):
+    def table_of(lengths, make=kernels.unpack.decode_table):
         table = np.zeros(4096, np.uint16)
         return make(np.frombuffer(lengths, np.uint8), table), table
 
@@ -123,8 +123,8 @@ def instrumented(atheris):
     reference.read_chunk = watched(
         reference.read_chunk, lambda i, c, *_: (c.key_codec, c.val_codec)
     )
-    reference.xxh64 = kernels.xxh64 = kernels.checksum.xxh64 = xxh64
-    kernels.decode_table = decode_table
+    reference.xxh64 = kernels.xxh64 = kernels.unpack.xxh64 = xxh64
+    kernels.unpack.decode_table = decode_table
 
     def check(data):
         for content in oracle.variants(data, reseal):

@@ -12,6 +12,9 @@ MAX_CLASS, CLASSES = 25, 32
 DENSE = 0.1
 """Share of dense frames."""
 
+ALL_SYMBOLS = 0.6
+"""Share of codes that all symbols have; else the first few do, or one alone."""
+
 WITH_BASE = (writer.FIXED, writer.VALUE_RICE, writer.SIGN)
 
 
@@ -39,13 +42,14 @@ def draw_frame(rng):
 
 def draw_code(rng, symbols):
     """Lengths of a complete code."""
-    lengths = [0] if symbols > 1 else [1]
-    while len(lengths) < symbols:
+    occurring = symbols if rng.random() < ALL_SYMBOLS else rng.randrange(min(symbols, 8)) + 1
+    lengths = [0] if occurring > 1 else [1]
+    while len(lengths) < occurring:
         split = rng.choice([i for i, length in enumerate(lengths) if length < 12])
         lengths[split] += 1
         lengths.append(lengths[split])
     rng.shuffle(lengths)
-    return lengths
+    return lengths + [0] * (symbols - occurring)
 
 
 def draw_chunk(rng, i, positions, chunk_log2, codes, seeds, bits, dense):
@@ -66,11 +70,16 @@ def draw_chunk(rng, i, positions, chunk_log2, codes, seeds, bits, dense):
     base = rng.randrange(n_levels) if nnz and kind in WITH_BASE else 0
     value_widths = {writer.FIXED: rng.randrange(6, 17), writer.VALUE_RICE: rng.randrange(17)}
     end = {writer.RAW: 1 << bits, writer.SIGN: 1}.get(kind, n_levels - base)
-    values = [rng.randrange(end) for _ in keys]
+    coded = [symbol for symbol, length in enumerate(codes[2]) if length]
+    values = [rng.choice(coded) if kind == writer.HUFFMAN else rng.randrange(end) for _ in keys]
     if writer.RAW < value < reference.SIGNED:
         values = [(index, rng.random() < 0.5) for index in values]
     packing = (key, widths.get(key, 0)), (value, value_widths.get(kind, 0))
-    return writer.make_chunk(keys, values, *packing, base, positions, pieces, codes, bits)
+    more = base, positions, pieces, codes, bits
+    try:
+        return writer.make_chunk(keys, values, *packing, *more)
+    except KeyError:  # a gap of a class that has no code
+        return writer.make_chunk(keys, values, (writer.BLOCKS, 0), packing[1], *more)
 
 
 def draw_pieces(rng, keys, positions):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import xxhash
-from backends import call_both, frozen, read_both, run_both
+from backends import call_both, frozen, run_both
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kinds import KINDS, edges, exact, kind_of, make
@@ -47,13 +47,12 @@ CHUNK_LOG2 = st.sampled_from([6, 7, 9, 24])
 def test_both_backends_offer_the_same_functions():
     """But for those that measure and write whole chunks, where the other has one for each plane.
 
-    And for readers of single planes, which are there to compare writers and CUDA kernels with.
+    And for tables of codes and their reader, with which CUDA kernels are compared.
     """
     whole = {"measure_chunks", "measure_keys", "measure_values", "write_chunks"}
     assert set(cpu.__all__) - set(reference.__all__) == whole
     small = {"classify", "rice_fit"} | {name for name in reference.__all__ if "write_" in name}
-    small |= {"check_keys", "from_compact", "from_gaps", "spare_bits"}
-    small |= {name for name in reference.__all__ if "read_" in name} - {"read_keys", "read_values"}
+    small |= {"decode_table", "read_codes"}
     assert set(reference.__all__) - set(cpu.__all__) == small
     assert all(callable(getattr(b, name)) for b in (cpu, reference) for name in b.__all__)
 
@@ -151,6 +150,21 @@ def collected(tier, bits, offset, floor, chunk_log2, room):
         assert kept <= keys.size
         if at == bits.size:
             return keys[:kept], values[:kept], counts - 7, calls
+
+
+@given(vectors((*SMALL, 4095, 4096, 4113, 9000), ("float32", "float64")), st.floats(0, 1))
+@settings(max_examples=60)
+def test_tail_sums(dense, share):
+    """The same sums, to the last bit, in both backends, and of the same elements as pairs."""
+    kind, sizes = kind_of(dense), np.sort(np.abs(dense[np.isfinite(dense)]))
+    threshold = float(sizes[int(share * (sizes.size - 1))]) if sizes.size else 0.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        _, (*_, sums) = run_both("tail_sums", frozen(dense.copy()), threshold, np.zeros((5, 16)))
+        keys = np.flatnonzero(exact(dense))
+        pairs = keys, frozen(dense[keys])
+        _, (*_, same) = run_both("tail_sums_of_pairs", *pairs, threshold, np.zeros((5, 16)))
+    assert same_bits(sums[4, :4], same[4, :4])
+    assert sums[4, 0] == np.count_nonzero(np.abs(dense) > kind.dtype.type(threshold))
 
 
 @TIERS
@@ -280,33 +294,6 @@ def test_quantize_many(kind, n_boundaries, spread, seed):
     bits = sizes[:FEW] | (rng.integers(0, 2, FEW).astype(kind.pattern) << (kind.bits - 1))
     joint = np.zeros(FEW, np.uint32)
     run_both("quantize", frozen(bits), boundaries, joint)
-
-
-@given(
-    st.lists(st.tuples(st.integers(0, 40), st.lists(st.integers(0, 40), max_size=9)), max_size=4),
-    st.integers(0, 60),
-    st.sampled_from([np.uint16, np.uint32, np.uint64]),
-)
-def test_look_up(jobs, n_levels, pattern):
-    top = int(np.iinfo(pattern).max)
-    levels = np.random.default_rng(n_levels).integers(0, top, n_levels, pattern, endpoint=True)
-    indices = [i for _, part in jobs for i in part]
-    sizes = [len(part) for _, part in jobs]
-    table = job_table([base for base, _ in jobs], np.cumsum([0, *sizes])[:-1], sizes).reshape(-1, 7)
-    wrong = [any(base + i >= n_levels for i in part) for base, part in jobs]
-    values = np.zeros(len(indices), pattern)
-    fault, read = read_both("look_up", table, frozen(levels), np.array(indices, np.uint32), values)
-    assert fault == (wrong.index(True) if True in wrong else -1)
-    if fault == -1:
-        expected = [int(levels[base + i]) for base, part in jobs for i in part]
-        assert read[-1].tolist() == expected
-
-
-def test_indices_that_would_wrap_around_are_past_the_levels():
-    indices, levels = np.array([0, 2**32 - 1], np.uint32), np.arange(70_000, dtype=np.uint32)
-    for base in (0, 1, 65_535):
-        jobs = job_table([0, base], [0, 1], 1)
-        assert read_both("look_up", jobs, levels, indices, np.zeros(2, np.uint16))[0] == 1
 
 
 @given(

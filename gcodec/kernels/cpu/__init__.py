@@ -3,7 +3,7 @@
 from .accumulate import accumulate, add_pairs, scatter, settle
 from .checksum import chunk_checks, xxh64
 from .directory import check_directory, levels_are_sound
-from .huffman import code_lengths, codes, decode_table
+from .huffman import code_lengths, codes
 from .keys import (
     count_classes,
     list_columns,
@@ -11,7 +11,7 @@ from .keys import (
     to_gaps,
 )
 from .measure import measure_keys, measure_values
-from .quantize import look_up, quantize, round_randomly
+from .quantize import quantize, round_randomly
 from .selection import (
     collect,
     collect_sum,
@@ -41,13 +41,11 @@ __all__ = [
     "correct",
     "count_above",
     "count_classes",
-    "decode_table",
     "first_corrupt",
     "kth_magnitude",
     "largest_between",
     "levels_are_sound",
     "list_columns",
-    "look_up",
     "magnitude_max",
     "measure_chunks",
     "measure_keys",

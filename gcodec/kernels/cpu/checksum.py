@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .jit import helper, kernel, part
+from .jit import helper, inner, kernel
 
 P1 = np.uint64(0x9E3779B185EBCA87)
 P2 = np.uint64(0xC2B2AE3D27D4EB4F)
@@ -64,7 +64,7 @@ def xxh64(data, seed):
     return _hash(data, np.uint64(seed))
 
 
-@part
+@inner
 def digest(data, seed):
     """XXH64 of uint8[n] with a uint64 as seed, for other kernels."""
     return _hash(data, seed)

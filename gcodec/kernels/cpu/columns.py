@@ -3,7 +3,7 @@
 import numpy as np
 
 from .bits import ONE, SIX, ZERO
-from .jit import helper, part
+from .jit import helper, inner
 from .prefix import gap_of
 
 TWO = np.uint64(2)
@@ -25,7 +25,7 @@ def _places(width, phase, length, columns):
     return ((phase + length - ONE) // width + ONE) * columns
 
 
-@part
+@inner
 def read_columns(payload, head, pieces, rests, positions, columns, keys):
     """Columns and keys of a chunk in place of the classes of their gaps; the step that fails, or 0.
 
@@ -59,7 +59,7 @@ def read_columns(payload, head, pieces, rests, positions, columns, keys):
     return _read_places(payload, first, last, rests, positions, columns, keys)
 
 
-@part
+@inner
 def _read_places(payload, word, last, rests, positions, columns, keys):
     """Keys of a chunk from the gaps of their places."""
     width = phase = length = active = row = ZERO

@@ -11,7 +11,7 @@ from ...format.directory import (
     WIDTH_BITS,
 )
 from ...format.ids import MAX_KEY_RICE, MAX_KEY_WIDTH, MAX_VALUE_RICE, KeyCodec, ValueCodec
-from .jit import helper, kernel, magnitude, part
+from .jit import helper, inner, kernel, magnitude
 
 NO_STEP = 99
 ALL, BITMAP, COO, KEY_RICE, DELTA, BLOCKS, COLUMNS, SEEDED = (int(codec) for codec in KeyCodec)
@@ -50,7 +50,7 @@ def positions_of(chunk, n_elements, chunk_log2):
     return min(n_elements - (chunk << chunk_log2), np.int64(1) << chunk_log2)
 
 
-@part
+@inner
 def plane_bits(entry, pattern_bits):
     """Bits of each plane of a chunk with keys, in wire order; rests of gaps count as none."""
     nnz, param = np.int64(entry.nnz), np.int64(entry.key_param)
@@ -111,7 +111,7 @@ def check_directory(directory, facts):
     return 0, -1
 
 
-@part
+@inner
 def _entry_fault(entry, positions, dense, facts):
     """The first of steps 62 to 85 that an entry fails, or 0."""
     levels, key_codes, value_code, seeds = facts[6:]
@@ -189,7 +189,7 @@ def _entry_fault(entry, positions, dense, facts):
     return 0
 
 
-@part
+@inner
 def _length_fits(entry, units, pattern_bits):
     """Step 87: that of the planes, or of planes with 0 to 24 bits of rest for every gap."""
     if entry.nnz == 0:

@@ -81,36 +81,3 @@ def codes(lengths, words):
                     flipped |= ((code >> bit) & 1) << (length - 1 - bit)
                 words[symbol] = flipped
                 code += 1
-
-
-@kernel
-def decode_table(lengths, table):
-    """Fill `table`, uint16[4096], with symbol * 16 + length by the next 12 bits.
-
-    Complete means that the code fills the code space (Kraft's sum is 1), or is one symbol of length
-    1; then the table has no hole but the one symbol's other half, which is 0.
-    """
-    table[:] = 0
-    space = used = 0
-    for symbol in range(lengths.size):
-        length = np.int64(lengths[symbol])
-        if length > MAX_LENGTH:
-            return False
-        if length > 0:
-            used += 1
-            space += 1 << (MAX_LENGTH - length)
-    if space != table.size and not (used == 1 and space == table.size // 2):
-        return False
-    code = 0
-    for length in range(1, MAX_LENGTH + 1):
-        code <<= 1
-        for symbol in range(lengths.size):
-            if lengths[symbol] != length:
-                continue
-            flipped = 0
-            for bit in range(length):
-                flipped |= ((code >> bit) & 1) << (length - 1 - bit)
-            for entry in range(flipped, table.size, 1 << length):
-                table[entry] = symbol << 4 | length
-            code += 1
-    return True

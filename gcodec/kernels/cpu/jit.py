@@ -46,7 +46,7 @@ def kernel(function):
     return compiled
 
 
-def part(function):
+def inner(function):
     """A part of kernels that they call and Python cannot: no wrapper, no file of its own."""
     return numba.njit(**OPTIONS, no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
 

@@ -19,7 +19,7 @@ from ...format.ids import (
 from .bits import bit_length
 from .huffman import code_lengths
 from .huffman import codes as code_words
-from .jit import helper, kernel
+from .jit import helper, inner, kernel
 
 ALL, BITMAP, COO = int(KeyCodec.ALL), int(KeyCodec.BITMAP), int(KeyCodec.COO)
 RICE, DELTA = int(KeyCodec.RICE), int(KeyCodec.DELTA)
@@ -113,7 +113,7 @@ def measure_keys(keys, lengths, allowed, columns, gaps, classes, trials, codes, 
     return n_codes
 
 
-@kernel
+@inner
 def _join(lengths, coded):
     """Codes with their lengths, as they are written."""
     words = np.empty(lengths.size, np.uint16)
@@ -130,14 +130,14 @@ def _to_gaps(keys, gaps):
         gaps[j] = keys[j] - keys[j - 1]
 
 
-@kernel
+@inner
 def _count_classes(gaps, classes):
     classes[:] = 0
     for j in range(gaps.size):
         classes[bit_length(gaps[j])] += 1
 
 
-@kernel
+@inner
 def _fit_rice(gaps):
     """Smallest parameter that costs least, and the unary bits.
 
@@ -168,7 +168,7 @@ def _saved(gaps, k):
     return np.int64(saved)
 
 
-@kernel
+@inner
 def _block_bits(gaps):
     """Bits of all blocks, each of the width of its largest gap less one."""
     bits = 0
@@ -187,12 +187,14 @@ def block_width(part):
     return np.int64(bit_length(some))
 
 
-@kernel
+@inner
 def _choose(allowed, lengths, columns, classes, trials, codes, directory):
     """Choose among all codecs, codes made first as if all chunks that can used them."""
     words, plain = trials[5:], trials[4]
     for chunk in range(directory.size):
-        plain[chunk] = words[:, chunk].min()
+        plain[chunk] = TOO_LARGE
+        for codec in range(KEY_CODECS):
+            plain[chunk] = min(plain[chunk], words[codec, chunk])
         if directory[chunk].nnz:
             directory[chunk].key_codec = DELTA
     if allowed[DELTA]:
@@ -213,7 +215,7 @@ def _choose(allowed, lengths, columns, classes, trials, codes, directory):
     return _settle(lengths, columns, classes, trials, codes, directory)
 
 
-@kernel
+@inner
 def _settle(lengths, columns, classes, trials, codes, directory):
     """The smallest of the trials for each chunk, then codes for those that have them."""
     rests, parameter, unary, fields = trials[0], trials[1], trials[2], trials[3]
@@ -272,7 +274,7 @@ def _column_rests(columns):
     return _rests(columns[2 : 2 + CLASSES]) + _rests(columns[2 + CLASSES :])
 
 
-@kernel
+@inner
 def _code_gaps(lengths, classes, codes, directory):
     """Code the DELTA chunks: with one code, or one per density if smaller; the number of codes.
 
@@ -289,7 +291,7 @@ def _code_gaps(lengths, classes, codes, directory):
     rows = np.zeros(CLASSES, np.int64)
     n_codes, bits = 0, 0
     for group in range(CLASSES):
-        if histograms[group].sum():
+        if _total(histograms[group]):
             rows[group] = n_codes
             bits += CODE_BITS + code_lengths(histograms[group], codes[n_codes], scratch)
             n_codes += 1
@@ -308,7 +310,7 @@ def _code_gaps(lengths, classes, codes, directory):
     return n_codes
 
 
-@kernel
+@inner
 def _code_columns(columns, codes, directory):
     """Code the COLUMNS chunks with two codes, of gaps of keys and of columns; their number."""
     histograms = np.zeros((2, CLASSES), np.int64)
@@ -317,7 +319,7 @@ def _code_columns(columns, codes, directory):
             for size in range(CLASSES):
                 histograms[0, size] += columns[chunk, 2 + size]
                 histograms[1, size] += columns[chunk, 2 + CLASSES + size]
-    if not histograms.any():
+    if _total(histograms[0]) == 0:
         return 0
     scratch = np.empty((16, 2 * CLASSES), np.int64)
     for row in range(2):
@@ -330,6 +332,14 @@ def _code_columns(columns, codes, directory):
             directory[chunk].key_param = columns[chunk, 1]
             directory[chunk].key_hi_bits = of_keys + of_columns
     return 2
+
+
+@inner
+def _total(counts):
+    total = 0
+    for count in counts:
+        total += count
+    return total
 
 
 @helper
@@ -436,7 +446,7 @@ def _count(joint, row):
         row[joint[j]] += np.uint32(1)
 
 
-@kernel
+@inner
 def _by_frequency(counts, order, other):
     """Symbols that occur, the more frequent first, then the lower: a merge sort. Their number."""
     used = 0
@@ -461,7 +471,7 @@ def _by_frequency(counts, order, other):
     return used
 
 
-@kernel
+@inner
 def _try(joint, signed, rows, lists, symbols, lengths, used, can_code, directory):
     """Write the smallest value fields of a trial; its bits, and whether it has a value code."""
     plain = with_code = first = 0

@@ -4,7 +4,7 @@ import numpy as np
 
 from ...format.directory import BLOCK, MAX_CODE_BITS, OFFSET_BITS
 from .bits import ONE, SIX, ZERO, window
-from .jit import helper, kernel, part
+from .jit import helper, inner, kernel
 
 TWO, THREE, FOUR = np.uint64(2), np.uint64(3), np.uint64(4)
 LOW_4 = np.uint64(15)
@@ -61,12 +61,13 @@ def _four_codes(payload, bit, table, symbols, j):
     return bit + width + (entry & LOW_4)
 
 
-@part
+@inner
 def read_codes(payload, index, at, end, table, other, split, symbols):
     """As many codes as symbols, block by block where the index says; whether they end there.
 
-    The first `split` are in the code of table `other`. A block has at least as many bits as codes:
-    else a lone symbol's other half, which the table gives no bits, could pass for a code.
+    The first `split` are in the code of table `other`. A lone symbol's other half has no bits in a
+    table. A block has at least as many bits as codes, so with codes of one table it ends too early
+    then; beside longer codes of the other one it need not.
     """
     count, block = np.uint64(symbols.size), np.uint64(BLOCK)
     limit = np.uint64(payload.size) << SIX
@@ -91,18 +92,20 @@ def read_codes(payload, index, at, end, table, other, split, symbols):
             while j + FOUR <= last:
                 at = _four_codes(payload, at, table, symbols, j)
                 j += FOUR
+        all_codes = True
         while j < last:
             code = window(payload, min(at, stop)) & CODE_MASK
             entry = np.uint64(other[code] if j < split else table[code])
+            all_codes &= entry != ZERO
             symbols[j] = entry >> FOUR
             at += entry & LOW_4
             j += ONE
-        if at != stop:
+        if at != stop or not all_codes:
             return False
     return True
 
 
-@part
+@inner
 def _read_lanes(payload, index, at, end, table, symbols, lanes):
     """One to four whole blocks side by side; where they end, or 0.
 
@@ -133,7 +136,7 @@ def _read_lanes(payload, index, at, end, table, symbols, lanes):
     return stop if a == a_end and b == b_end and c == c_end and d == d_end else ZERO
 
 
-@part
+@inner
 def end_of_rests(at, classes):
     """Where rests of gaps of these classes end that start at a bit."""
     for j in range(classes.size):

@@ -9,7 +9,7 @@ from .jit import helper, kernel, magnitude
 TO_UNIT = 2.0**-53
 
 
-CELLS_LOG2 = 11
+CELLS_LOG2 = 12
 FEW = 1 << CELLS_LOG2
 """For fewer values than this, a table of cells costs more than it saves."""
 
@@ -33,20 +33,25 @@ def quantize(bits, boundaries, joint):
     shift = width - min(width, np.uint64(CELLS_LOG2))
     last = reach >> shift
     cells = np.empty(FEW + 1, np.uint32)
-    below = 0
-    for cell in range(last + np.uint64(1)):
-        cells[cell] = below
+    edges = np.empty(boundaries.size + 1, np.uint64)
+    edges[boundaries.size] = ~ZERO
+    below, most = 0, 0
+    for cell in range(last + ONE):
+        cells[cell] = before = below
         while below < boundaries.size and (
             np.uint64(boundaries[below]) - lowest
         ) >> shift == np.uint64(cell):
+            edges[below] = boundaries[below]
             below += 1
-    end = np.uint64(boundaries.size)
+        most = max(most, below - before)
     for i in range(bits.size):
         size = np.uint64(magnitude(bits[i]))
-        cell = min((max(size, lowest) - lowest) >> shift, last)
-        level = np.uint64(cells[cell])
-        while level < end and np.uint64(boundaries[level]) <= size:
-            level += ONE
+        level = np.uint64(cells[min((max(size, lowest) - lowest) >> shift, last)])
+        if most == 1:  # no guess that a CPU could get wrong
+            level += np.uint64(edges[level] <= size)
+        else:
+            while edges[level] <= size:
+                level += ONE
         joint[i] = level << ONE | np.uint64(bits[i]) >> sign
 
 

@@ -3,13 +3,14 @@
 import numpy as np
 
 from .bits import bit_length
-from .jit import kernel, magnitude, trailing_zeros
+from .jit import inner, kernel, magnitude, trailing_zeros
 from .vector import (
     COMPRESS,
     LANES,
     LOCATE,
     MASK,
     add_and_locate,
+    add_tails,
     best_tier,
     compress_at_least,
     lanes_at_least,
@@ -99,7 +100,7 @@ def kth_magnitude(bits, k, histogram):
     return low, above
 
 
-@kernel
+@inner
 def _between(bits, low, high, count):
     """The magnitudes of a range, which are so many."""
     found = np.empty(count + 1, bits.dtype)
@@ -209,7 +210,7 @@ def collect_sum_with(
     return at, kept
 
 
-@kernel
+@inner
 def _stream(ours, theirs, gamma, beta, sums, floor, base, keys, kept):
     start, last, room = 0, ours.size - LANES, keys.size - LANES
     while start <= last and kept <= room:
@@ -218,7 +219,7 @@ def _stream(ours, theirs, gamma, beta, sums, floor, base, keys, kept):
     return start, kept
 
 
-@kernel
+@inner
 def _add(ours, theirs, gamma, beta, sums, floor, base, keys, kept):
     start, last, room = 0, ours.size - LANES, keys.size - LANES
     while start <= last and kept <= room:
@@ -227,14 +228,14 @@ def _add(ours, theirs, gamma, beta, sums, floor, base, keys, kept):
     return start, kept
 
 
-@kernel
+@inner
 def _fetch_sums(ours, theirs, gamma, beta, base, keys, values):
     for j in range(keys.size):
         at = np.uint64(keys[j] - base)
         values[j] = ours[at] * gamma + theirs[at] * beta
 
 
-@kernel
+@inner
 def _locate(part, floor, base, keys, kept):
     start, last, room = 0, part.size - LANES, keys.size - LANES
     while start <= last and kept <= room:
@@ -243,13 +244,13 @@ def _locate(part, floor, base, keys, kept):
     return start, kept
 
 
-@kernel
+@inner
 def _fetch(part, base, keys, values):
     for j in range(keys.size):
         values[j] = part[np.uint64(keys[j] - base)]
 
 
-@kernel
+@inner
 def _collect_registers(part, floor, base, keys, values, kept):
     start, last, room = 0, part.size - LANES, keys.size - LANES
     while start <= last and kept <= room:
@@ -258,7 +259,7 @@ def _collect_registers(part, floor, base, keys, values, kept):
     return start, kept
 
 
-@kernel
+@inner
 def _collect_masks(part, floor, base, keys, values, kept):
     start, last, room = 0, part.size - LANES, keys.size - LANES
     while start <= last and kept <= room:
@@ -273,7 +274,7 @@ def _collect_masks(part, floor, base, keys, values, kept):
     return start, kept
 
 
-@kernel
+@inner
 def _collect_one_by_one(part, start, floor, base, keys, values, kept):
     stop, room = part.size, keys.size - LANES
     while start < stop and kept <= room:
@@ -311,16 +312,7 @@ def tail_sums(numbers, threshold, sums):
     for start in range(0, numbers.size, TILE):
         part = numbers[start : start + TILE]
         whole = part.size // LANES_OF_SUMS * LANES_OF_SUMS
-        for i in range(0, whole, LANES_OF_SUMS):
-            for lane in range(LANES_OF_SUMS):
-                x = np.float64(part[i + lane])
-                size = abs(x)
-                chosen = size > threshold
-                size, x = (size, x) if chosen else (0.0, 0.0)
-                sums[0, lane] += chosen
-                sums[1, lane] += size
-                sums[2, lane] += size * size
-                sums[3, lane] += x
+        add_tails(part, whole, np.float64(threshold), sums)
         for i in range(whole, part.size):
             _add_to_lane(np.float64(part[i]), threshold, i - whole, sums)
         _add_lanes(sums)
@@ -338,7 +330,7 @@ def tail_sums_of_pairs(keys, numbers, threshold, sums):
     _add_lanes(sums)
 
 
-@kernel
+@inner
 def _add_to_lane(x, threshold, lane, sums):
     size = abs(x)
     if size > threshold:
@@ -348,7 +340,7 @@ def _add_to_lane(x, threshold, lane, sums):
         sums[3, lane] += x
 
 
-@kernel
+@inner
 def _add_lanes(sums):
     for which in range(4):
         for lane in range(LANES_OF_SUMS):

@@ -31,7 +31,7 @@ from .directory import (
     plane_bits,
     positions_of,
 )
-from .jit import helper, kernel, ones, part, trailing_zeros
+from .jit import helper, inner, kernel, ones, trailing_zeros
 from .prefix import end_of_rests, fill_table, gap_of, read_codes
 
 SEVEN = np.uint64(7)
@@ -148,7 +148,7 @@ def _table(codes, tables, row):
     return table
 
 
-@part
+@inner
 def _read_gaps(payload, at, positions, keys):
     """Classes of gaps into keys."""
     following = ZERO
@@ -160,7 +160,7 @@ def _read_gaps(payload, at, positions, keys):
     return 93 if following > positions else 0
 
 
-@part
+@inner
 def _read_bitmap(payload, at, end, keys):
     """A key for every one; their number is that of `keys`."""
     j = np.uint64(0)
@@ -174,10 +174,13 @@ def _read_bitmap(payload, at, end, keys):
             keys[j] = base + trailing_zeros(rest)
             rest &= rest - ONE
             j += ONE
-    return 0 if j == np.uint64(keys.size) else 91
+    if j != np.uint64(keys.size):
+        return 91
+    # Spare bits are looked at once more later, and may have changed by then.
+    return 0 if np.uint64(keys[keys.size - 1]) < end - at else 106
 
 
-@part
+@inner
 def _read_fields(payload, at, width, positions, keys):
     """Keys as they are, which must ascend."""
     mask = (ONE << width) - ONE
@@ -193,7 +196,7 @@ def _read_fields(payload, at, width, positions, keys):
     return 93 if least > positions else 0
 
 
-@part
+@inner
 def _read_rice(payload, at, end, low, shift, positions, keys):
     """Gaps less one: in unary, and `shift` bits below."""
     mask = (ONE << shift) - ONE
@@ -218,7 +221,7 @@ def _read_rice(payload, at, end, low, shift, positions, keys):
     return 93 if next_key > positions else 0
 
 
-@part
+@inner
 def _read_blocks(payload, index, at, end, positions, keys):
     """Gaps less one, in a width for each block."""
     next_key = ZERO
@@ -242,7 +245,7 @@ def _read_blocks(payload, index, at, end, positions, keys):
     return 93 if next_key > positions else 0
 
 
-@part
+@inner
 def _draw_keys(seeds, chunk, positions, keys):
     count = np.uint64(keys.size)
     counter = (seeds[1] + chunk) << np.uint64(24)
@@ -313,7 +316,7 @@ def read_values(payload, directory, first, layout, levels, code, table, patterns
     return 0, -1
 
 
-@part
+@inner
 def _read_levels(payload, at, width, levels, patterns):
     """Levels by fields of so many bits."""
     mask, most = (ONE << width) - ONE, np.uint64(levels.size)
@@ -326,7 +329,7 @@ def _read_levels(payload, at, width, levels, patterns):
     return 0
 
 
-@part
+@inner
 def _read_rice_values(payload, at, end, low, shift, levels, patterns):
     """Levels by numbers in unary, and `shift` bits below."""
     mask, most = (ONE << shift) - ONE, np.uint64(levels.size)
@@ -351,7 +354,7 @@ def _read_rice_values(payload, at, end, low, shift, levels, patterns):
     return 0 if j == np.uint64(patterns.size) and following == end else 102
 
 
-@part
+@inner
 def _read_signs(payload, at, patterns):
     """A bit into the sign bit of each pattern; whether none had one of its own."""
     highest = np.uint64(8 * patterns.itemsize - 1)

@@ -6,7 +6,7 @@ from ...format.directory import BLOCK, OFFSET_BITS, WIDTH_BITS
 from ..jobs import COUNT, END, FIRST, INDEX, SPLIT, START, WIDTH
 from .bits import LOW_SIX, ONE, SIX, WORD, ZERO, bit_length
 from .checksum import _hash as hash_of
-from .jit import kernel
+from .jit import inner, kernel
 from .measure import (
     BITMAP,
     BLOCKS,
@@ -42,7 +42,7 @@ def measure_chunks(directory, rests, width):
             entry.len16 = (words >> 1) + 1
 
 
-@kernel
+@inner
 def _plane_bits(entry, plane, rests, width):
     """Bits of one of a chunk's planes, in wire order; `rests` are those of gaps."""
     count, columns = np.int64(entry.nnz), np.int64(entry.columns)
@@ -153,13 +153,13 @@ def write_chunks(
         entry.check = check & np.uint64(0xFFFF_FFFF)
 
 
-@kernel
+@inner
 def _less_one(gaps, numbers):
     for j in range(gaps.size):
         numbers[j] = gaps[j] - np.uint32(1)
 
 
-@kernel
+@inner
 def _look_up(joint, table, numbers):
     for j in range(joint.size):
         numbers[j] = table[joint[j]]
@@ -170,7 +170,7 @@ def _look_up(joint, table, numbers):
 # Numba counts references of the arrays it is given, which takes longer than what it does.
 
 
-@kernel
+@inner
 def _append_fields(numbers, width, words, at, gathered, filled):
     """The low `width` (at most 32) bits of each number."""
     width = np.uint64(width)
@@ -187,7 +187,7 @@ def _append_fields(numbers, width, words, at, gathered, filled):
     return at, gathered, filled
 
 
-@kernel
+@inner
 def _append_codes(entries, words, at, gathered, filled):
     """Codes of `code << 4 | length`."""
     for j in range(entries.size):
@@ -203,7 +203,7 @@ def _append_codes(entries, words, at, gathered, filled):
     return at, gathered, filled
 
 
-@kernel
+@inner
 def _write_rests(gaps, words):
     """The bits of each gap below its leading one."""
     at, gathered, filled = 0, ZERO, ZERO
@@ -222,14 +222,14 @@ def _write_rests(gaps, words):
         words[at] = gathered
 
 
-@kernel
+@inner
 def _write_fields(numbers, width, words):
     at, gathered, filled = _append_fields(numbers, width, words, 0, ZERO, ZERO)
     if filled > ZERO:
         words[at] = gathered
 
 
-@kernel
+@inner
 def _write_unary(numbers, shift, words):
     """Each number >> shift as that many zeros and a one."""
     words[:] = ZERO
@@ -240,7 +240,7 @@ def _write_unary(numbers, shift, words):
         bit += ONE
 
 
-@kernel
+@inner
 def _write_codes(entries, index, words):
     """Codes, and the lengths of all blocks but the last."""
     at, gathered, filled = 0, ZERO, ZERO
@@ -257,7 +257,7 @@ def _write_codes(entries, index, words):
     _write_fields(lengths, OFFSET_BITS, index)
 
 
-@kernel
+@inner
 def _write_gaps(gaps, split, code, first_code, numbers, index, high, low):
     """Codes of classes, `first_code` for the first `split`, offsets of blocks, and rests."""
     entries = numbers[: gaps.size]
@@ -269,7 +269,7 @@ def _write_gaps(gaps, split, code, first_code, numbers, index, high, low):
     _write_rests(gaps, low)
 
 
-@kernel
+@inner
 def _write_columns(chunk, columns, codes, numbers, index, high, low):
     """Heads of pieces, then gaps: of columns in the last code, of keys in the one before.
 
@@ -288,7 +288,7 @@ def _write_columns(chunk, columns, codes, numbers, index, high, low):
     _write_gaps(own, split, codes[last - 1], codes[last], numbers, index[at:], high, low)
 
 
-@kernel
+@inner
 def _write_blocks(numbers, index, fields):
     """Fields of one width a block, and these widths."""
     at, gathered, filled = 0, ZERO, ZERO
@@ -305,7 +305,7 @@ def _write_blocks(numbers, index, fields):
     _write_fields(widths, WIDTH_BITS, index)
 
 
-@kernel
+@inner
 def _write_bitmap(keys, words):
     words[:] = ZERO
     for j in range(keys.size):
@@ -313,7 +313,7 @@ def _write_bitmap(keys, words):
         words[key >> SIX] |= ONE << (key & LOW_SIX)
 
 
-@kernel
+@inner
 def _write_raw(bits, words):
     """Patterns one after the other."""
     words[words.size - 1] = ZERO
@@ -322,7 +322,7 @@ def _write_raw(bits, words):
         fields[j] = bits[j]
 
 
-@kernel
+@inner
 def _write_signs(joint, words):
     for word in range(words.size):
         part = joint[64 * word : 64 * word + 64]

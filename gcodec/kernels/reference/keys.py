@@ -1,14 +1,12 @@
-"""Keys to gaps and back, and matrices to their active columns and back (spec section 8).
+"""Keys to gaps, and matrices to their active columns (spec section 8).
 
 A job for gaps is a chunk, or a list of columns: FIRST and COUNT are its range of keys, INDEX the
-place of its gaps, END what no key may reach.
+place of its gaps.
 
 A job for columns is a piece of a chunk: positions INDEX to INDEX + END of the chunk, of which FIRST
 and COUNT are the keys. WIDTH is 0 if it stays as it is; else position - INDEX + START = row * WIDTH
 + column, and the piece is made compact to its SPLIT active columns, those that hold a key.
 """
-
-from itertools import accumulate
 
 from ..jobs import SPLIT
 
@@ -19,25 +17,6 @@ def to_gaps(jobs, keys, gaps):
         ascending = keys[first : first + count].tolist()
         pairs = zip([-1, *ascending], ascending, strict=False)
         gaps[index : index + count] = [key - previous for previous, key in pairs]
-
-
-def from_gaps(jobs, gaps, keys):
-    """Sums of gaps; the first job with one that reaches END, or -1."""
-    for job, (_, end, first, count, _, index, _) in enumerate(jobs.tolist()):
-        ascending = list(accumulate(gaps[index : index + count].tolist(), initial=-1))[1:]
-        if ascending and ascending[-1] >= end:
-            return job
-        keys[first : first + count] = ascending
-    return -1
-
-
-def check_keys(jobs, keys):
-    """The first job with keys that do not ascend or reach END, or -1."""
-    for job, (_, end, first, count, *_) in enumerate(jobs.tolist()):
-        positions = keys[first : first + count].tolist()
-        if sorted(set(positions)) != positions or (positions and positions[-1] >= end):
-            return job
-    return -1
 
 
 def count_classes(jobs, gaps, histograms):
@@ -81,33 +60,6 @@ def to_compact(chunks, pieces, columns, keys, ranks, compact):
                     local = row * split + active.index(column)
                 compact[j] = base + local
             base += _compact_size(piece)
-
-
-def from_compact(chunks, pieces, columns, keys):
-    """Undo `to_compact` in place; the first chunk with a key outside its piece, or -1.
-
-    Here INDEX and SPLIT of a chunk are the range of its keys.
-    """
-    listed = 0
-    for chunk, (_, _, start, number, _, first, count) in enumerate(chunks.tolist()):
-        base, left = 0, list(range(first, first + count))
-        for piece in pieces[start : start + number].tolist():
-            phase, length, _, _, width, begin, split = piece
-            active = columns[listed : listed + split].tolist()
-            listed += split
-            size = _compact_size(piece)
-            while left and int(keys[left[0]]) < base + size:
-                local = int(keys[left[0]]) - base
-                if width:
-                    row, rank = divmod(local, split)
-                    local = row * width + active[rank] - phase
-                if not 0 <= local < length:
-                    return chunk
-                keys[left.pop(0)] = begin + local
-            base += size
-        if left:
-            return chunk
-    return -1
 
 
 def _compact_size(piece):

@@ -1,7 +1,7 @@
 """Planes of bits (spec section 8): fixed-width fields, unary numbers, prefix codes with an index.
 
-Job tables are described in `gcodec.kernels.jobs`. Writers expect a zeroed payload. Readers return
-the first job at fault, or -1. Here a plane is one big integer.
+Job tables are described in `gcodec.kernels.jobs`. Writers expect a zeroed payload. The reader
+returns the first job at fault, or -1: CUDA's is compared with it. Here a plane is one big integer.
 """
 
 import numpy as np
@@ -16,25 +16,6 @@ def write_fields(jobs, values, payload):
         _store(payload, start, sum(field << width * j for j, field in enumerate(fields)))
 
 
-def read_fields(jobs, payload, values):
-    """WIDTH bits into each value."""
-    for start, _, first, count, width, *_ in jobs.tolist():
-        for j in range(count):
-            values[first + j] = _load(payload, start + width * j, width)
-    return -1
-
-
-def read_signs(jobs, payload, values):
-    """A plane of bits into the sign bits of values, which must be zero."""
-    sign = values.itemsize * 8 - 1
-    for job, (start, _, first, count, *_) in enumerate(jobs.tolist()):
-        for j in range(count):
-            if int(values[first + j]) >> sign:
-                return job
-            values[first + j] |= values.dtype.type(_load(payload, start + j, 1) << sign)
-    return -1
-
-
 def write_unary(jobs, values, payload):
     """Each value >> WIDTH as that many zeros and a one."""
     for start, _, first, count, shift, *_ in jobs.tolist():
@@ -44,21 +25,6 @@ def write_unary(jobs, values, payload):
             plane |= 1 << position
             position += 1
         _store(payload, start, plane)
-
-
-def read_unary(jobs, payload, values):
-    """Add each number << WIDTH to its value; a plane must hold COUNT ones, the last at END - 1."""
-    for job, (start, end, first, count, shift, *_) in enumerate(jobs.tolist()):
-        plane = _load(payload, start, -(-end // 64) * 64 - start)
-        if plane.bit_count() != count or plane.bit_length() != end - start:
-            return job
-        ones = [j for j in range(end - start) if plane >> j & 1]
-        for j, (one, previous) in enumerate(zip(ones, [-1, *ones], strict=False)):
-            value = int(values[first + j]) + (one - previous - 1 << shift)
-            if value >= 1 << 32:
-                return job
-            values[first + j] = value
-    return -1
 
 
 def write_codes(jobs, symbols, lengths, codes, payload):
@@ -110,41 +76,10 @@ def write_rests(jobs, gaps, payload):
         _store(payload, start, plane)
 
 
-def read_rests(jobs, payload, gaps, ends):
-    """Classes into gaps; `ends` says where the rests of each job end, which is not past END."""
-    for job, (bit, end, first, count, *_) in enumerate(jobs.tolist()):
-        classes = gaps[first : first + count].tolist()
-        if 0 in classes or bit + sum(classes) - count > end:
-            return job
-        for j, kind in enumerate(classes):
-            gaps[first + j] = 1 << kind - 1 | _load(payload, bit, kind - 1)
-            bit += kind - 1
-        ends[job] = bit
-    return -1
-
-
-def spare_bits(jobs, payload):
-    """The first job with a one between START and END."""
-    for job, (start, end, *_) in enumerate(jobs.tolist()):
-        if end > start and _load(payload, start, end - start):
-            return job
-    return -1
-
-
 def write_bitmap(jobs, keys, payload):
     """A one for every key."""
     for start, _, first, count, *_ in jobs.tolist():
         _store(payload, start, sum(1 << key for key in keys[first : first + count].tolist()))
-
-
-def read_bitmap(jobs, payload, keys):
-    """Keys of the ones between START and END, which must be COUNT."""
-    for job, (start, end, first, count, *_) in enumerate(jobs.tolist()):
-        plane = _load(payload, start, end - start)
-        if plane.bit_count() != count:
-            return job
-        keys[first : first + count] = [j for j in range(end - start) if plane >> j & 1]
-    return -1
 
 
 def _store(payload, start, plane):

@@ -14,16 +14,6 @@ def quantize(bits, boundaries, joint):
     joint[:] = levels << np.uint32(1) | (magnitudes(bits) != bits)
 
 
-def look_up(jobs, levels, indices, values):
-    """Levels of indices, from START on; the first job with an index past them, or -1."""
-    for job, (base, _, first, count, *_) in enumerate(jobs.tolist()):
-        for j in range(first, first + count):
-            if int(indices[j]) + base >= levels.size:
-                return job
-            values[j] = levels[int(indices[j]) + base]
-    return -1
-
-
 def round_randomly(magnitudes, levels, seed, positions, codes):
     """Index of one of the two ascending levels beside each magnitude (float64), right on average.
 

@@ -1,0 +1,54 @@
+"""Compiling ahead: kernels are compiled, or loaded from disk, when they are first called."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+
+from .codec import Codec
+from .decoder import accumulate, decode
+from .feedback import ErrorFeedback
+from .policy import Policy
+from .quantize import ReciprocalLog
+from .select import TopK
+
+SIZES: Final = (64, 1 << 17)
+"""One that is sorted whole, and one that is sampled first."""
+
+
+def warmup(codecs: Sequence[Policy] = (), dtypes: Sequence[Any] = ("float32",)) -> None:
+    """Compile, or load from disk, all kernels that codecs need, so that no later call has to wait.
+
+    Compiling takes ten to thirty seconds of CPU time, loading half a second. Compiled kernels are
+    kept in `__pycache__` beside the package if that can be written, else in the user's cache
+    folder; without any such place each process compiles its own.
+
+    Parameters
+    ----------
+    codecs : sequence of Codec, WarmUp or Exclude
+        That will be used; by default the one of `Codec()` with log levels and without.
+    dtypes : sequence of dtypes
+        Of the gradients: float16, float32, float64, or uint16 for the bits of bfloat16.
+
+    Examples
+    --------
+    >>> import gcodec
+    >>> gcodec.warmup([gcodec.get_codec("reclog:ratio=0.01")])
+    """
+    for policy in codecs or (Codec(), Codec(quantize=ReciprocalLog())):
+        for size in SIZES:
+            numbers = -np.log(np.linspace(1, 1 / size, size, dtype=np.float32))
+            numbers[1::2] *= -1
+            bits = (numbers.view(np.uint32) >> np.uint32(16)).astype(np.uint16)
+            for dtype in map(np.dtype, dtypes):
+                grad = bits if dtype == np.uint16 else numbers.astype(dtype)
+                codec = policy.at("", size, 0)
+                exact = replace(codec, select=TopK(ratio=0.01))  # estimates fall back on it
+                for each in (codec, exact):
+                    frame = each.encode(grad.reshape(8, -1))
+                    decode(frame)
+                    sums = np.float64 if dtype == np.float64 else np.float32
+                    accumulate(frame, np.zeros(size, sums))
+                    if not getattr(each.select, "unbiased", False):
+                        ErrorFeedback(each).encode("", grad)
