@@ -90,7 +90,7 @@ def _write(recipe: Recipe, rounded: Rounded, origin: Origin, n: int) -> Frame:
             rounded = rounded._replace(kept=_with_zeros(rounded.kept, whole, lengths))
             packed = _pack(recipe, rounded, origin, lengths)
     kept = rounded.kept
-    every = (packed.directory["key_codec"] == ids.KeyCodec.ALL).all() and n > 0
+    every = 0 < n == kept.keys.size and (packed.directory["key_codec"] == ids.KeyCodec.ALL).all()
     header = Header(
         n_elements=n,
         n_stored=kept.keys.size,

@@ -50,8 +50,11 @@ class _Values:
     def __init__(self, element: Element, bits: Patterns, low: int, high: int) -> None:
         self.element, self.low, self.high = element, low, high
         self._bits = bits
-        octave = frexp(element.number(high))[1]
-        self.exponent = octave if abs(octave) > SAFE_OCTAVES else 0
+
+    @cached_property
+    def exponent(self) -> int:
+        octave = frexp(self.element.number(self.high))[1]
+        return octave if abs(octave) > SAFE_OCTAVES else 0
 
     @cached_property
     def magnitudes(self) -> NDArray[np.float64]:
@@ -94,12 +97,13 @@ def round_values(
 
         run(quantize_part, split(bits.size, LEAST_KEPT))
     table = _table(grid, element)
-    if not table.all():
+    zeros = not table.all()
+    if zeros:
         joint[table[joint] == 0] &= ~np.uint32(1)
     rounding = Rounding.STOCHASTIC if grid.boundaries is None else Rounding.NEAREST
     rounded = Rounded(kept, element, joint, table, grid.negative is not None,
                       grid.bound_kind, grid.bound, rounding)  # fmt: skip
-    return _without_zeros(rounded) if kept.seed is None else rounded
+    return _without_zeros(rounded) if zeros and kept.seed is None else rounded
 
 
 def _as_they_are(kept: Kept, element: Element, kind: BoundKind, bound: float) -> Rounded:
@@ -113,7 +117,8 @@ def _table(grid: Grid, element: Element) -> Patterns:
     table[:, 0] = grid.levels
     negative = grid.levels if grid.negative is None else grid.negative
     sign = element.pattern.type(1 << element.bits - 1)
-    table[:, 1] = negative | (negative != 0) * sign
+    table[:, 1] = negative | sign
+    table[negative == 0, 1] = 0
     return table.reshape(-1)
 
 
@@ -126,8 +131,7 @@ def _cast_bound(exact: Patterns, element: Element, bits: Patterns, target: Eleme
 def _without_zeros(rounded: Rounded) -> Rounded:
     """Leave out what became zero, if that is most: one bit is the least that a code takes."""
     kept, joint = rounded.kept, rounded.joint
-    if joint is None or rounded.table.all():
-        return rounded
+    assert joint is not None
     stays = rounded.table[joint] != 0
     if 2 * int(np.count_nonzero(stays)) >= stays.size:
         return rounded

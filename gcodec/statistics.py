@@ -14,7 +14,6 @@ from .select.contract import Decision, Moments
 
 HISTOGRAM_BINS = 2048
 SAMPLES = 1 << 14
-FEW_SAMPLES = 1 << 11
 SEGMENT = 30
 LANES = 16
 STRIDE = 1 << 14
@@ -147,7 +146,7 @@ class DenseStatistics:
             if room >= most:
                 self._add(start + at, stop)
                 return None
-            room = min(4 * room, most)
+            room = min(max(2 * room, kept * size // max(at, 1) * 9 // 8), most)
 
     def chosen(self, choice: Decision) -> Candidates:
         """The elements of a decision. The last question: what was collected is overwritten."""
@@ -157,19 +156,12 @@ class DenseStatistics:
         return found.picked(choice, self._kernels)
 
     def count_above(self, threshold: int) -> int:
-        found = self.candidates(threshold + 1, self._guess(threshold), self.n // 8)
+        found = self.candidates(threshold + 1, self.n // 64, self.n // 8)
         if found is None:
             return int(self._kernels.count_above(self._bits, threshold))
         if found.floor == threshold + 1:
             return found.keys.size
         return int(self._kernels.count_above(read_only(found.bits), threshold))
-
-    def _guess(self, threshold: int) -> int:
-        """About how many are above a threshold, rather more: room for them."""
-        stride = max(self._there.size // FEW_SAMPLES, 1)
-        sampled = self._magnitudes(slice(None, None, stride))
-        above = int(np.count_nonzero(sampled > threshold))
-        return int((above + 2 * above**0.5 + 4) * stride)
 
     def largest(self) -> int:
         return int(self._kernels.magnitude_max(self._bits))
@@ -204,7 +196,7 @@ class DenseStatistics:
         return float(np.log(sampled).mean())
 
     def above(self, threshold: int) -> tuple[NDArray[np.int64], Patterns]:
-        found = self.candidates(threshold + 1, self._guess(threshold), self.n)
+        found = self.candidates(threshold + 1, self.n // 64, self.n)
         assert found is not None
         positions = found.positions(self._chunk_log2) - self._start
         magnitudes = self.element.magnitudes(found.bits)

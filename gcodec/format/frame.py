@@ -133,16 +133,19 @@ def draft(
     """Allocate the frame for a directory of known sizes; write all but payload and checks."""
     payload_len = place_chunks(directory)
     table, dims = build_tensors(tensors, header.elem_dtype)
-    parts: list[tuple[ids.Section, int, bytes]] = [
-        (ids.Section.TENSORS, len(tensors), table),
-        (ids.Section.DIMS, len(dims) // 8, dims),
-        (ids.Section.CODEBOOK, tables.levels.size, tables.levels.tobytes()),
-        (ids.Section.CHUNKDIR, directory.size, directory.tobytes()),
-        (ids.Section.KEYCODES, len(tables.key_codes), pack_lengths(tables.key_codes)),
-        (ids.Section.VALUECODE, tables.value_code.size, pack_lengths(tables.value_code)),
-        (ids.Section.SEEDS, tables.seeds.size // 2, tables.seeds.tobytes()),
-    ]
-    parts = [part for part in parts if part[1] or part[0] is ids.Section.CHUNKDIR]
+    parts: list[tuple[ids.Section, int, bytes]] = [(ids.Section.TENSORS, len(tensors), table)]
+    if dims:
+        parts.append((ids.Section.DIMS, len(dims) // 8, dims))
+    levels, codes, code = tables.levels, tables.key_codes, tables.value_code
+    if levels.size:
+        parts.append((ids.Section.CODEBOOK, levels.size, levels.tobytes()))
+    parts.append((ids.Section.CHUNKDIR, directory.size, directory.tobytes()))
+    if len(codes):
+        parts.append((ids.Section.KEYCODES, len(codes), pack_lengths(codes)))
+    if code.size:
+        parts.append((ids.Section.VALUECODE, code.size, pack_lengths(code)))
+    if tables.seeds.size:
+        parts.append((ids.Section.SEEDS, tables.seeds.size // 2, tables.seeds.tobytes()))
     lengths = [(kind, count, len(part)) for kind, count, part in parts]
     lengths.append((ids.Section.PAYLOAD, payload_len // 16, payload_len))
     sections, spans = place(lengths, HEADER_SIZE)

@@ -18,8 +18,9 @@ class Kept(Protocol):
     high: int
     """Largest magnitude pattern that they can have."""
 
-    exponent: int
-    """`magnitudes` are in units of 2**exponent: 0 but for numbers whose squares would overflow."""
+    @property
+    def exponent(self) -> int:
+        """`magnitudes` are in units of 2**exponent: 0 unless squares would overflow."""
 
     @property
     def magnitudes(self) -> NDArray[np.float64]:

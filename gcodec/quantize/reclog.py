@@ -11,6 +11,7 @@ A level is 2**(q/K) * 2/(sqrt(b) + 1/sqrt(b)), b = 2**(1/K): the point with the 
 error, (b - 1)/(b + 1).
 """
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -60,8 +61,8 @@ class ReciprocalLog:
     def grid(self, kept: Kept) -> Grid:
         element, whole = kept.element, _whole_grid(kept.element, self.per_octave)
         assert whole.boundaries is not None
-        ends = np.array([max(kept.low, 1), kept.high], element.pattern)
-        first, last = np.searchsorted(whole.boundaries, ends, side="right").tolist()
+        edges = _edges(element, self.per_octave)
+        first, last = bisect_right(edges, max(kept.low, 1)), bisect_right(edges, kept.high)
         if self.stochastic:
             levels = whole.levels[max(first - 1, 0) : last + 2]
             if kept.low == 0 or first == 0:
@@ -91,6 +92,13 @@ def _whole_grid(element: Element, steps: int) -> Grid:
         BoundKind.RELATIVE,
         _bound(element, thresholds, points),
     )
+
+
+@lru_cache
+def _edges(element: Element, steps: int) -> list[int]:
+    """Boundaries of the whole grid."""
+    boundaries = _whole_grid(element, steps).boundaries
+    return [] if boundaries is None else boundaries.tolist()
 
 
 def _thresholds(steps: int, precision: int) -> list[int]:
