@@ -52,6 +52,7 @@ def encode_dense(
     if residual is not None:
         decoded = widen(rounded.decoded(), rounded.element).astype(residual.dtype, copy=False)
         recipe.kernels.settle(residual, kept.keys, kept.counts, kept.chunk_log2, decoded)
+        del decoded  # room for what follows
     return Encoded(_write(recipe, rounded, origin, gradient.bits.size), kept, kept.choices)
 
 

@@ -111,11 +111,8 @@ class DenseStatistics:
         there = [part for part in parts if part is not None]
         if len(there) < len(parts):
             return None
-        self._found = there[0]
-        if len(there) > 1:
-            keys, bits = (np.concatenate([part[i] for part in there]) for i in (1, 2))
-            counts: NDArray[np.int64] = np.add.reduce([part.counts for part in there])
-            self._found = Candidates(floor, keys, bits, counts)
+        parts.clear()
+        self._found = there[0] if len(there) == 1 else _joined(floor, there)
         return self._found
 
     def _collect(
@@ -156,7 +153,7 @@ class DenseStatistics:
         return found.picked(choice, self._kernels)
 
     def count_above(self, threshold: int) -> int:
-        found = self.candidates(threshold + 1, self.n // 64, self.n // 8)
+        found = self.candidates(threshold + 1, self.n // 80, self.n // 8)
         if found is None:
             return int(self._kernels.count_above(self._bits, threshold))
         if found.floor == threshold + 1:
@@ -196,7 +193,7 @@ class DenseStatistics:
         return float(np.log(sampled).mean())
 
     def above(self, threshold: int) -> tuple[NDArray[np.int64], Patterns]:
-        found = self.candidates(threshold + 1, self.n // 64, self.n)
+        found = self.candidates(threshold + 1, self.n // 80, self.n)
         assert found is not None
         positions = found.positions(self._chunk_log2) - self._start
         magnitudes = self.element.magnitudes(found.bits)
@@ -221,7 +218,7 @@ class DenseStatistics:
             sampled = np.sort(self._magnitudes(slice(None, None, stride)))
             floor = int(sampled[sampled.size - rank])
             most = 2 * rank * stride
-            found = self.candidates(floor, most * 9 // 16, most) if floor else None
+            found = self.candidates(floor, most * 17 // 32, most) if floor else None
             if found is not None and found.keys.size >= k:
                 return self._kth_of(read_only(found.bits), k)
         return self._kth_of(self._bits, k)
@@ -291,3 +288,13 @@ def _longer(array: NDArray[Any], used: int, room: int) -> NDArray[Any]:
     longer = np.empty(room, array.dtype)
     longer[:used] = array[:used]
     return longer
+
+
+def _joined(floor: int, parts: list[Candidates]) -> Candidates:
+    """All in order; empties the list, so that no more than one copy of an array is there."""
+    counts: NDArray[np.int64] = np.add.reduce([part.counts for part in parts])
+    keys, bits = [part.keys for part in parts], [part.bits for part in parts]
+    parts.clear()
+    all_keys = np.concatenate(keys)
+    keys.clear()
+    return Candidates(floor, all_keys, np.concatenate(bits), counts)
