@@ -99,11 +99,13 @@ def round_values(
     table = _table(grid, element)
     zeros = not table.all()
     if zeros:
-        joint[table[joint] == 0] &= ~np.uint32(1)
+        plain = np.arange(table.size, dtype=np.uint32)
+        plain[table == 0] &= ~np.uint32(1)
+        joint = np.take(plain, joint)
     rounding = Rounding.STOCHASTIC if grid.boundaries is None else Rounding.NEAREST
     rounded = Rounded(kept, element, joint, table, grid.negative is not None,
                       grid.bound_kind, grid.bound, rounding)  # fmt: skip
-    return _without_zeros(rounded) if zeros and kept.seed is None else rounded
+    return _without_zeros(rounded, kernels) if zeros and kept.seed is None else rounded
 
 
 def _as_they_are(kept: Kept, element: Element, kind: BoundKind, bound: float) -> Rounded:
@@ -128,14 +130,13 @@ def _cast_bound(exact: Patterns, element: Element, bits: Patterns, target: Eleme
     return float(np.abs(widen(bits, target) - wide).max(initial=0.0))
 
 
-def _without_zeros(rounded: Rounded) -> Rounded:
+def _without_zeros(rounded: Rounded, kernels: ModuleType) -> Rounded:
     """Leave out what became zero, if that is most: one bit is the least that a code takes."""
-    kept, joint = rounded.kept, rounded.joint
+    kept, joint, stays = rounded.kept, rounded.joint, rounded.table != 0
     assert joint is not None
-    stays = rounded.table[joint] != 0
-    if 2 * int(np.count_nonzero(stays)) >= stays.size:
+    if 2 * int(np.count_nonzero(np.take(stays, joint))) >= joint.size:
         return rounded
-    chunks = np.repeat(np.arange(kept.counts.size), kept.counts)
-    counts = np.bincount(chunks[stays], minlength=kept.counts.size).astype(np.int64)
-    kept = kept._replace(keys=kept.keys[stays], bits=kept.bits[stays], counts=counts)
-    return rounded._replace(kept=kept, joint=joint[stays])
+    keys, bits, counts = kept.keys, kept.bits, kept.counts
+    size = kernels.leave_out(keys, bits, joint, counts, stays)
+    kept = kept._replace(keys=keys[:size], bits=bits[:size])
+    return rounded._replace(kept=kept, joint=joint[:size])

@@ -37,6 +37,8 @@ def warmup(codecs: Sequence[Policy] = (), dtypes: Sequence[Any] = ("float32",)) 
     >>> gcodec.warmup([gcodec.get_codec("reclog:ratio=0.01")])
     """
     for policy in codecs or (Codec(), Codec(quantize=ReciprocalLog())):
+        if not hasattr(policy, "at"):
+            raise TypeError(f"codecs are objects such as get_codec(recipe), not {policy!r}")
         for size in SIZES:
             numbers = -np.log(np.linspace(1, 1 / size, size, dtype=np.float32))
             numbers[1::2] *= -1

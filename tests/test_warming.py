@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+import gcodec
+
 CHILD = """
 import numpy as np, gcodec
 
@@ -54,3 +56,10 @@ def test_nothing_is_left_to_compile(recipe, dtype):
     before, *after = done.stdout.splitlines()
     assert int(before) > 10
     assert after == []
+
+
+def test_wrong_arguments():
+    with pytest.raises(TypeError, match=r"get_codec\(recipe\), not 'reclog'"):
+        gcodec.warmup(["reclog"])
+    with pytest.raises(gcodec.UnsupportedDtypeError, match="int8"):
+        gcodec.warmup([gcodec.Codec()], ["int8"])

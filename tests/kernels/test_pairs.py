@@ -249,6 +249,21 @@ def test_pick(dense, chunk_log2, share, ties):
         assert (left == np.bincount(chunks, minlength=counts.size)).all()
 
 
+@given(vectors(SMALL), CHUNK_LOG2, st.integers(0, 2**32 - 1))
+def test_leave_out(dense, chunk_log2, seed):
+    """In place: elements of some levels."""
+    keys, values, counts = kept_in_chunks(dense, chunk_log2)
+    rng = np.random.default_rng(seed)
+    stays, joint = rng.random(12) < rng.random(), rng.integers(0, 12, keys.size).astype(np.uint32)
+    bits, wanted = values.view(kind_of(dense).pattern), stays[joint]
+    chunks = np.repeat(np.arange(counts.size), counts)[wanted]
+    for size, written in call_both("leave_out", keys, bits, joint, counts, stays):
+        assert size == np.count_nonzero(wanted)
+        for before, after in zip((keys, bits, joint), written, strict=False):
+            assert (after[:size] == before[wanted]).all()
+        assert (written[3] == np.bincount(chunks, minlength=counts.size)).all()
+
+
 @given(GRADIENTS, GRADIENTS, st.sampled_from([np.float32, np.float64]))
 def test_add_pairs(dense, other, kind):
     dense, other = dense.astype(kind), other.astype(kind)

@@ -303,6 +303,20 @@ def pick(keys, values, counts, threshold, ties):
 
 
 @kernel
+def leave_out(keys, values, joint, counts, stays):
+    """Keep, in place, elements j with `stays[joint[j]]`; how many."""
+    kept = first = 0
+    for chunk in range(counts.size):
+        before = kept
+        for j in range(first, first + counts[chunk]):
+            keys[kept], values[kept], joint[kept] = keys[j], values[j], joint[j]
+            kept += stays[joint[j]]
+        first += counts[chunk]
+        counts[chunk] = kept - before
+    return kept
+
+
+@kernel
 def tail_sums(numbers, threshold, sums):
     """Count, sum, sum of squares and signed sum over |x| > threshold, into `sums[4, :4]`.
 

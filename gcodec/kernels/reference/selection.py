@@ -94,6 +94,16 @@ def pick(keys, values, counts, threshold, ties):
     return kept
 
 
+def leave_out(keys, values, joint, counts, stays):
+    """Keep, in place, elements j with `stays[joint[j]]`; how many."""
+    chunks, kept = np.repeat(np.arange(counts.size), counts), stays[joint]
+    counts[:] = np.bincount(chunks[kept], minlength=counts.size)
+    size = int(np.count_nonzero(kept))
+    for array in (keys, values, joint):
+        array[:size] = array[kept]
+    return size
+
+
 def tail_sums(numbers, threshold, sums):
     """Count, sum, sum of squares and signed sum over |x| > threshold, into `sums[4, :4]`.
 
