@@ -80,16 +80,21 @@ def run(function: Callable[[int, int], Result], ranges: Sequence[Range]) -> list
     """What a function makes of each range; the first of them in the calling thread."""
     if len(ranges) < 2:
         return [function(*each) for each in ranges]
-    pool = _pool(len(ranges) - 1)
-    others = [pool.submit(function, *each) for each in ranges[1:]]
+    pool, others = _pool(len(ranges) - 1), []
+    for each in ranges[1:]:
+        try:
+            others.append(pool.submit(function, *each))
+        except RuntimeError:  # the interpreter ends, and starts no threads any more
+            break
     try:
         first = function(*ranges[0])
+        last = [function(*each) for each in ranges[1 + len(others) :]]
     finally:  # nothing of a call goes on after it
         failed = [other.exception() for other in others]
     for error in failed:
         if error is not None:
             raise error
-    return [first, *(other.result() for other in others)]
+    return [first, *(other.result() for other in others), *last]
 
 
 def _pool(size: int) -> Any:

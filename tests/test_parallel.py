@@ -173,3 +173,14 @@ def test_no_thread_is_started_for_little():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["1"]
+
+
+def test_at_the_end_of_the_interpreter():
+    """No thread starts then; the caller's does it all."""
+    code = (
+        "import atexit, numpy, gcodec; grad = numpy.arange(1 << 22, dtype=numpy.float32);"
+        "gcodec.set_threads(3); codec = gcodec.Codec(); frame = bytes(codec.encode(grad));"
+        "atexit.register(lambda: print(bytes(codec.encode(grad)) == frame))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.stdout.split(), done.stderr) == (["True"], "")

@@ -12,7 +12,6 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import Malformed
 from ..format.directory import HEAD_BITS
 from ..format.sections import Tensor
 from ..kernels.jobs import COUNT, END, FIRST, INDEX, SPLIT, START, WIDTH, job_table
@@ -21,7 +20,6 @@ from .layout import Ints, bit_length, pieces_of, starts_of
 CLASSES: Final = 32
 MAX_PIECES: Final = 255
 MAX_COLUMNS: Final = (1 << 16) - 1
-LOW_32: Final = 0xFFFF_FFFF
 
 
 class Columns(NamedTuple):
@@ -124,34 +122,3 @@ def write_heads(
     place = np.repeat(words, number) + 2 * within
     payload[place] = (pieces[:, WIDTH] | pieces[:, START] << 32).astype(np.uint64)
     payload[place + 1] = (pieces[:, END] | pieces[:, SPLIT] << 32).astype(np.uint64)
-
-
-def read_heads(
-    at: NDArray[np.intp],
-    number: Ints,
-    words: Ints,
-    listed: Ints,
-    lengths: Ints,
-    payload: NDArray[np.uint64],
-) -> Ints:
-    """Pieces of chunks `at`, which have so many pieces, columns and positions; INDEX is set.
-
-    Raises
-    ------
-    Malformed
-        If they do not add up, or a piece has no positions, or a phase that is not below its width,
-        or columns or a phase without a width.
-    """
-    chunk = np.repeat(np.arange(at.size), number)
-    within = np.arange(chunk.size) - np.repeat(starts_of(number), number)
-    first, second = (payload[words[chunk] + 2 * within + word].view(np.int64) for word in (0, 1))
-    width, phase = first & LOW_32, first >> 32 & LOW_32
-    length, columns = second & LOW_32, second >> 32 & LOW_32
-    wrong = (length == 0) | np.where(width, phase >= width, (phase | columns) != 0)
-    sums = [np.bincount(chunk, values, at.size) for values in (length, columns, wrong)]
-    faults = (sums[0] != lengths) | (sums[1] != listed) | (sums[2] != 0)
-    if faults.any():
-        raise Malformed(f"chunk {at[np.argmax(faults)]}: its pieces do not make it up")
-    begin = starts_of(length) - np.repeat(starts_of(lengths), number)
-    zeros = np.zeros_like(begin)
-    return job_table(phase, zeros, 0, end=length, width=width, index=begin, split=columns)

@@ -1,7 +1,7 @@
-"""Keys to gaps and back, and matrices to their active columns and back (spec section 8).
+"""Keys to gaps, and matrices to their active columns (spec section 8).
 
 A job for gaps is a chunk, or a list of columns: FIRST and COUNT are its range of keys, INDEX the
-place of its gaps, END what no key may reach.
+place of its gaps.
 
 A job for columns is a piece of a chunk: positions INDEX to INDEX + END of the chunk, of which FIRST
 and COUNT are the keys. WIDTH is 0 if it stays as it is; else position - INDEX + START = row * WIDTH

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from ..jobs import COUNT, FIRST, START
 from .bits import ONE, ZERO, bit_length
 from .jit import helper, kernel, magnitude
 
@@ -65,19 +64,6 @@ def _boundaries_up_to(boundaries, size):
         else:
             high = middle
     return low
-
-
-@kernel
-def look_up(jobs, levels, indices, values):
-    """Levels of indices, from START on; the first job with an index past them, or -1."""
-    for job in range(jobs.shape[0]):
-        first, base = jobs[job, FIRST], np.uint64(jobs[job, START])
-        for j in range(first, first + jobs[job, COUNT]):
-            index = np.uint64(indices[j]) + base
-            if index >= np.uint64(levels.size):
-                return job
-            values[j] = levels[index]
-    return -1
 
 
 @kernel
