@@ -81,12 +81,17 @@ def speeds(figures):
             [f"{way}, 16 log levels per octave" for way in ("encode", "decode")], "share", percent),
         row("1,024 elements: encode 1 % / decode + accumulate, us", "small",
             ("encode, exact top-k", "decode + accumulate"), "us", passes),
+        *(
+            row(f"16,384 / 131,072 / 1,048,576 elements, 1 %: {name}, ms", "buckets",
+                [f"{size}: {name}" for size in ("16,384", "131,072", "1,048,576")], "ms", passes)
+            for name in ("encode, threshold known", "numpy flatnonzero COO")
+        ),
     ]  # fmt: skip
     return markdown([f"n = {figures['n']:,}, one thread", "Laplace", "heavy tails"], rows)
 
 
-def peers(figures, part, title):
-    found = figures["laws"]["Laplace"][part]
+def peers(figures):
+    found = figures["laws"]["Laplace"]["sparse peers"]
     rows = [
         [
             name,
@@ -98,6 +103,7 @@ def peers(figures, part, title):
         for name, row in found.items()
         if name != READ
     ]
+    title = f"1 % of n = {figures['n']:,}, Laplace"
     return markdown(
         [title, "encode GB/s", "decode GB/s", "bytes per element sent", "relative error"], rows
     )
@@ -116,8 +122,7 @@ def tables(stored):
         [
             sizes(figures),
             speeds(figures),
-            peers(figures, "sparse peers", f"1 % of n = {figures['n']:,}, Laplace"),
-            peers(figures, "dense peers", f"all of n = {figures['n']:,}, Laplace"),
+            peers(figures),
             f"Measured {machine['date'][:10]} on {machine['cpu']}, Python {machine['python']}, "
             f"{', '.join(packages)}; load average {figures['load'][0]:.1f} to "
             f"{figures['load'][1]:.1f}.{absent}\n",
