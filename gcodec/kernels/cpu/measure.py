@@ -13,22 +13,29 @@ from ...format.ids import (
     MAX_VALUE_RICE,
     SECTION_ALIGNMENT,
     SECTION_ENTRY,
-    KeyCodec,
-    ValueCodec,
 )
 from .bits import bit_length
+from .directory import (
+    ALL,
+    BITMAP,
+    BLOCKS,
+    COLUMNS,
+    COO,
+    DELTA,
+    FIXED,
+    HUFFMAN,
+    KEY_RICE,
+    RAW,
+    RICE,
+    SIGN,
+    SIGNED_FIXED,
+)
 from .huffman import code_lengths
 from .huffman import codes as code_words
 from .jit import helper, inner, kernel
 
-ALL, BITMAP, COO = int(KeyCodec.ALL), int(KeyCodec.BITMAP), int(KeyCodec.COO)
-RICE, DELTA = int(KeyCodec.RICE), int(KeyCodec.DELTA)
-BLOCKS, COLUMNS = int(KeyCodec.BLOCKS), int(KeyCodec.COLUMNS)
 KEY_CODECS = COLUMNS + 1
-RAW, FIXED = int(ValueCodec.RAW), int(ValueCodec.FIXED)
-CONSTANT, HUFFMAN = int(ValueCodec.SIGN), int(ValueCodec.HUFFMAN)
-VALUE_RICE = int(ValueCodec.RICE)
-SIGNED = int(ValueCodec.SIGNED_FIXED) - FIXED
+SIGNED = SIGNED_FIXED - FIXED
 """What a signed codec's id has more than the other's."""
 
 UNIT = 8 * SECTION_ALIGNMENT
@@ -76,7 +83,7 @@ def measure_keys(keys, lengths, allowed, columns, gaps, classes, trials, codes, 
     for chunk in range(directory.size):
         count, length = np.int64(directory[chunk].nnz), lengths[chunk]
         if count == 0:
-            directory[chunk].key_codec = RICE
+            directory[chunk].key_codec = KEY_RICE
             continue
         own = gaps[first : first + count]
         _to_gaps(keys[first : first + count], own)
@@ -88,16 +95,17 @@ def measure_keys(keys, lengths, allowed, columns, gaps, classes, trials, codes, 
             words[BITMAP, chunk] = words_of(length)
         if allowed[COO]:
             words[COO, chunk] = words_of(count * width)
-        if allowed[RICE]:
+        if allowed[KEY_RICE]:
             parameter[chunk], unary[chunk] = _fit_rice(own)
-            words[RICE, chunk] = words_of(unary[chunk]) + words_of(count * parameter[chunk])
+            words[KEY_RICE, chunk] = words_of(unary[chunk]) + words_of(count * parameter[chunk])
         if allowed[BLOCKS]:
             fields[chunk] = _block_bits(own)
             words[BLOCKS, chunk] = words_of(WIDTH_BITS * blocks) + words_of(fields[chunk])
         if allowed[DELTA]:
             _count_classes(own, classes[chunk])
     n_codes = _choose(allowed, lengths, columns, classes, trials, codes, directory)
-    without = allowed[ALL] or allowed[BITMAP] or allowed[COO] or allowed[RICE] or allowed[BLOCKS]
+    without = allowed[ALL] or allowed[BITMAP] or allowed[COO]
+    without = without or allowed[KEY_RICE] or allowed[BLOCKS]
     if n_codes and without:
         bits = total = 0
         for chunk in range(directory.size):
@@ -235,7 +243,7 @@ def _settle(lengths, columns, classes, trials, codes, directory):
             entry.key_hi_bits = lengths[chunk]
         elif codec == COO:
             entry.key_param = bit_length(max(lengths[0] - 1, 1))
-        elif codec == RICE:
+        elif codec == KEY_RICE:
             entry.key_param, entry.key_hi_bits = parameter[chunk], unary[chunk]
         elif codec == BLOCKS:
             entry.key_hi_bits = fields[chunk]
@@ -512,11 +520,11 @@ def _try(joint, signed, rows, lists, symbols, lengths, used, can_code, directory
             entry.val_codec, entry.val_param = FIXED + signed * SIGNED, size
             if signs + words_of(unary) + words_of(count * k) < words:
                 words = signs + words_of(unary) + words_of(count * k)
-                entry.val_codec, entry.val_param = VALUE_RICE + signed * SIGNED, k
+                entry.val_codec, entry.val_param = RICE + signed * SIGNED, k
                 entry.val_hi_bits = unary
             if not signed and low == high and signs < words:
                 words = signs
-                entry.val_codec, entry.val_param = CONSTANT, 0
+                entry.val_codec, entry.val_param = SIGN, 0
                 entry.val_hi_bits, entry.level_base = 0, low
             index = words_of(OFFSET_BITS * ((count - 1) // BLOCK))
             if attempt == 0:

@@ -5,9 +5,8 @@ import numpy as np
 from ...format.directory import BLOCK, OFFSET_BITS, WIDTH_BITS
 from ..jobs import COUNT, END, FIRST, INDEX, SPLIT, START, WIDTH
 from .bits import LOW_SIX, ONE, SIX, WORD, ZERO, bit_length
-from .checksum import _hash as hash_of
-from .jit import inner, kernel
-from .measure import (
+from .checksum import digest
+from .directory import (
     BITMAP,
     BLOCKS,
     COLUMNS,
@@ -15,12 +14,14 @@ from .measure import (
     DELTA,
     FIXED,
     HUFFMAN,
+    KEY_RICE,
     RAW,
     RICE,
-    SIGNED,
-    VALUE_RICE,
-    words_of,
+    has_signs,
+    plane_bits,
 )
+from .jit import inner, kernel
+from .measure import SIGNED, words_of
 
 LENGTH = np.uint64(4)
 """Low bits of an entry of code tables that hold the length; the code is above them."""
@@ -32,44 +33,26 @@ HALF = np.uint64(32)
 @kernel
 def measure_chunks(directory, rests, width):
     """Set the lengths of all chunks, of elements of so many bits."""
+    ends = np.zeros(8, np.int64)
     for chunk in range(directory.size):
         entry = directory[chunk]
         entry.len16 = 0
         if entry.nnz:
-            words = 0
-            for plane in range(7):
-                words += words_of(_plane_bits(entry, plane, rests[chunk], width))
-            entry.len16 = (words >> 1) + 1
+            _place(entry, rests[chunk], width, ends)
+            entry.len16 = (ends[7] >> 1) + 1
 
 
 @inner
-def _plane_bits(entry, plane, rests, width):
-    """Bits of one of a chunk's planes, in wire order; `rests` are those of gaps."""
-    count, columns = np.int64(entry.nnz), np.int64(entry.columns)
-    key, value = np.int64(entry.key_codec), np.int64(entry.val_codec)
-    param = np.int64(entry.key_param)
-    if plane == 0:
-        if key == BLOCKS:
-            return WIDTH_BITS * ((count + BLOCK - 1) // BLOCK)
-        if key == DELTA:
-            return OFFSET_BITS * ((count - 1) // BLOCK)
-        if columns:
-            return 128 * param + OFFSET_BITS * ((count + columns - 1) // BLOCK)
-        return 0
-    if plane == 1:
-        return np.int64(entry.key_hi_bits)
-    if plane == 2:
-        return 0 if value == RAW or value > SIGNED else count
-    if plane == 3:
-        coded = value == HUFFMAN or value == HUFFMAN + SIGNED
-        return OFFSET_BITS * ((count - 1) // BLOCK) if coded else 0
-    if plane == 4:
-        return np.int64(entry.val_hi_bits)
-    if plane == 5:
-        return count * (width if value == RAW else np.int64(entry.val_param))
-    if key == DELTA or columns:
-        return rests
-    return count * param if key in (COO, RICE) else 0
+def _place(entry, rests, width, ends):
+    """Words after which each of a chunk's planes begins, and all of them; `ends[0]` is 0."""
+    index, high, signs, value_index, value_high, value_low, low = plane_bits(entry, width)
+    ends[1] = words_of(index)
+    ends[2] = ends[1] + words_of(high)
+    ends[3] = ends[2] + words_of(signs)
+    ends[4] = ends[3] + words_of(value_index)
+    ends[5] = ends[4] + words_of(value_high)
+    ends[6] = ends[5] + words_of(value_low)
+    ends[7] = ends[6] + words_of(low + rests)
 
 
 @kernel
@@ -108,16 +91,14 @@ def write_chunks(
         at = 0
         codec, value = np.int64(entry.key_codec), np.int64(entry.val_codec)
         if count:
-            for plane in range(7):
-                size = words_of(_plane_bits(entry, plane, rests[chunk], width))
-                ends[plane + 1] = ends[plane] + size
+            _place(entry, rests[chunk], width, ends)
             index, high, sign = part[: ends[1]], part[ends[1] : ends[2]], part[ends[2] : ends[3]]
             low = part[ends[6] :]
             own, param = keys[first : first + count], np.int64(entry.key_param)
             own_gaps, scratch = gaps[first : first + count], numbers[:count]
             if codec == DELTA:
                 _write_gaps(own_gaps, 0, codes[param], codes[param], numbers, index, high, low)
-            elif codec == RICE:
+            elif codec == KEY_RICE:
                 _less_one(own_gaps, scratch)
                 _write_unary(scratch, param, high)
                 _write_fields(scratch, param, low)
@@ -136,20 +117,20 @@ def write_chunks(
                 _write_raw(bits[first : first + count], low)
             else:
                 own, param = joint[first : first + count], np.int64(entry.val_param)
-                if value < SIGNED:
+                if has_signs(value):
                     _write_signs(own, sign)
                 kind = value % SIGNED if value > SIGNED else value
                 _look_up(own, symbols[np.int64(kind == HUFFMAN)], scratch)
                 if kind == HUFFMAN:
                     _write_codes(scratch, index, high)
-                elif kind == VALUE_RICE:
+                elif kind == RICE:
                     _write_unary(scratch, param, high)
-                if kind in (FIXED, VALUE_RICE):
+                if kind in (FIXED, RICE):
                     _write_fields(scratch, param, low)
             at = ends[7]
         part[at:] = ZERO
         first += count
-        check = hash_of(part.view(np.uint8), np.uint64(chunk))
+        check = digest(part.view(np.uint8), np.uint64(chunk))
         entry.check = check & np.uint64(0xFFFF_FFFF)
 
 
