@@ -10,7 +10,8 @@ from .keys import (
     to_compact,
     to_gaps,
 )
-from .measure import measure_keys, measure_values
+from .levels import measure_values
+from .measure import measure_keys
 from .quantize import quantize, round_randomly
 from .selection import (
     collect,

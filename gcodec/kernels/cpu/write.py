@@ -21,7 +21,8 @@ from .directory import (
     plane_bits,
 )
 from .jit import inner, kernel
-from .measure import SIGNED, words_of
+from .levels import SIGNED
+from .measure import words_of
 
 LENGTH = np.uint64(4)
 """Low bits of an entry of code tables that hold the length; the code is above them."""
