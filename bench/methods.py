@@ -52,6 +52,8 @@ QUANTIZERS = (
     gcodec.Uniform(8),
     gcodec.Uniform(4),
     *(gcodec.ReciprocalLog(k) for k in (1, 2, 4, 8, 16)),
+    gcodec.ReciprocalLog(base=1.1),
+    gcodec.ReciprocalLog(4, bits=4),
     gcodec.ReciprocalLog(4, stochastic=True),
     gcodec.LloydMax(3),
     gcodec.LloydMax(4),
@@ -60,9 +62,12 @@ QUANTIZERS = (
     gcodec.FewBit(2),
     gcodec.FewBit(3),
     gcodec.QSGD(15),
+    gcodec.QSGD(255),
     gcodec.Natural(),
     gcodec.TernGrad(),
 )
+IN_BLOCKS = (gcodec.QSGD(15), gcodec.FewBit(1), gcodec.FewBit(2), gcodec.LloydMax(3))
+BLOCK = 4096
 
 
 def selected(grad, ratio, select):
@@ -100,10 +105,13 @@ def selections(inputs):
 def distortions(grad):
     """Bytes per kept element, bits per value beside their entropy, error of what is kept."""
     rows = {}
-    for quantize in QUANTIZERS:
-        frame = gcodec.Codec(gcodec.TopK(0.01), quantize).encode(grad)
+    codecs = [(quantize, None) for quantize in QUANTIZERS]
+    codecs += [(quantize, BLOCK) for quantize in IN_BLOCKS]
+    for quantize, scales in codecs:
+        frame = gcodec.Codec(gcodec.TopK(0.01), quantize, scales=scales).encode(grad)
         found = gcodec.inspect(frame)
-        rows[repr(quantize)] = {
+        name = repr(quantize) + (f", scales={scales}" if scales else "")
+        rows[name] = {
             "bytes per kept": found.bytes_per_kept,
             "bits per value": found.bits_per_value,
             "entropy": found.value_entropy,

@@ -1,18 +1,27 @@
 """What proving a frame before writing costs: `python bench/validation.py`.
 
-The peer trusts its input: one loop over Rice keys and Rice values that reads both planes once and
-adds straight into the output, with no check, no scratch and no proof. It is handed the directory,
-already parsed, so that it is the least a decoder of the same frame can do.
+Two peers decode and add the same frames:
+
+- "unproved" is `gcodec.accumulate`, with validation taken away where it is a step of its own: no
+  hash is computed (header, sections, tensor table, each chunk), no rule of the chunk directory and
+  no level is looked at. What is part of reading stays: the comparisons of header fields, section
+  and tensor tables in Python, and in `read_keys` and `read_values` the bounds of planes and keys,
+  the counts of ones and codes, and spare bits. So does scratch: nothing is written before all is
+  read.
+- "naive" is one loop over Rice keys and Rice values that adds straight into the output, with no
+  check, no scratch and no proof, handed the directory already parsed.
 """
 
 import argparse
+from types import SimpleNamespace
 
 import numba
 import numpy as np
 from harness import READ, interleave, read_pass, store, table
 
 import gcodec
-from gcodec.arrays import as_bytes
+from gcodec.arrays import as_bytes, output
+from gcodec.decoder import add, unpack_chunks
 from gcodec.format.directory import KEY_HIGH, KEY_LOW, SIGN, VALUE_HIGH, VALUE_LOW, planes
 from gcodec.format.frame import parse
 from gcodec.format.ids import KeyCodec, ValueCodec
@@ -21,10 +30,12 @@ from gcodec.kernels.cpu.bits import LOW_SIX, ONE, SIX, ZERO, window
 from gcodec.kernels.cpu.jit import trailing_zeros
 
 TARGET = 1.25
+SHORT = 1 << 27
+"""Elements that are decoded at least: small gradients get more rounds."""
 
 
 @numba.njit(nogil=True, error_model="numpy")
-def trusting(starts, counts, shifts, payload, levels, chunk_log2, out):
+def naive(starts, counts, shifts, payload, levels, chunk_log2, out):
     """Add all values at all keys, believing every bit."""
     for chunk in range(starts.shape[0]):
         part = out[chunk << chunk_log2 :]
@@ -67,7 +78,7 @@ def trusting(starts, counts, shifts, payload, levels, chunk_log2, out):
 
 
 def prepare(frame):
-    """Arguments of `trusting` but the output."""
+    """Arguments of `naive` but the output."""
     parsed = parse(as_bytes(frame), load("cpu"))
     directory = parsed.directory
     assert (directory["key_codec"] == KeyCodec.RICE).all()
@@ -82,33 +93,63 @@ def prepare(frame):
     )
 
 
+def unproving(frame):
+    """The kernels, but for those that prove: they give the answers that a sound frame gets."""
+    known, kernels = {}, vars(load("cpu"))
+
+    def learn(data, seed):
+        known[data.size] = kernels["xxh64"](data, seed)
+        return known[data.size]
+
+    parse(as_bytes(frame), SimpleNamespace(**kernels | {"xxh64": learn}))
+    assert len(known) == 3, "a hash of the header, one of the sections, one of the tensor table"
+    answers = {
+        "xxh64": lambda data, seed: known[data.size],
+        "first_corrupt": lambda payload, directory, first: -1,
+        "check_directory": lambda directory, facts: (0, -1),
+        "levels_are_sound": lambda levels, infinity: True,
+    }
+    return SimpleNamespace(**kernels | answers)
+
+
+def accumulate(frame, out, kernels):
+    """`gcodec.accumulate`, with these kernels."""
+    parsed = parse(as_bytes(frame), kernels)
+    flat = output(out, parsed.element, parsed.header.n_elements, [out.shape], exact=False)
+    add(unpack_chunks(parsed, kernels, 0, None), flat, 1.0, kernels)
+
+
 def compare(n, rounds):
-    """Nanoseconds per key of both, after sums of both were found equal."""
+    """Nanoseconds per key of all three, after their sums were found equal."""
     rng = np.random.default_rng(0)
     codec = gcodec.get_codec("reclog:ratio=0.01,keys=rice")
     grads = [rng.laplace(scale=1e-3, size=n).astype(np.float32) for _ in range(3)]
     frames = [codec.encode(grad) for grad in grads]
     prepared = [prepare(frame) for frame in frames]
+    kernels = [unproving(frame) for frame in frames]
     out = np.zeros(n, np.float32)
-    for frame, known in zip(frames, prepared, strict=True):
-        sums = np.zeros(n, np.float32), np.zeros(n, np.float32)
-        trusting(*known, sums[0])
-        gcodec.accumulate(frame, sums[1])
-        assert np.array_equal(*sums)
+    for i in range(3):
+        proved, unproved, plain = np.zeros((3, n), np.float32)
+        gcodec.accumulate(frames[i], proved)
+        accumulate(frames[i], unproved, kernels[i])
+        naive(*prepared[i], plain)
+        assert np.array_equal(proved, unproved)
+        assert np.array_equal(proved, plain)
     seconds = interleave(
         {
             READ: lambda i: read_pass(grads[i % 3].view(np.uint32)),
             "proved": lambda i: gcodec.accumulate(frames[i % 3], out),
-            "trusting": lambda i: trusting(*prepared[i % 3], out),
+            "unproved": lambda i: accumulate(frames[i % 3], out, kernels[i % 3]),
+            "naive": lambda i: naive(*prepared[i % 3], out),
         },
-        rounds=rounds,
+        rounds=max(rounds, SHORT // n),
     )
-    kept = round(0.01 * n)
+    kept, proved = round(0.01 * n), seconds["proved"]
     return {
-        "proved, ns per key": 1e9 * seconds["proved"] / kept,
-        "trusting, ns per key": 1e9 * seconds["trusting"] / kept,
-        "proved over trusting": seconds["proved"] / seconds["trusting"],
-        "proved, passes": seconds["proved"] / seconds[READ],
+        **{f"{name}, ns per key": 1e9 * seconds[name] / kept for name in list(seconds)[1:]},
+        "proved over unproved": proved / seconds["unproved"],
+        "proved over naive": proved / seconds["naive"],
+        "proved, passes": proved / seconds[READ],
     }
 
 
@@ -121,7 +162,8 @@ def main():
     figures = {n: compare(n, arguments.rounds) for n in (1 << 17, 1 << 20, arguments.n)}
     columns = list(figures[arguments.n])
     rows = [[n, *figure.values()] for n, figure in figures.items()]
-    print(table(f"decode + accumulate, 1 % kept, aim {TARGET}", ["n", *columns], rows))
+    title = f"decode + accumulate, 1 % kept, aim: at most {TARGET} over unproved"
+    print(table(title, ["n", *columns], rows))
     print(store("validation", figures))
 
 

@@ -57,7 +57,7 @@ def narrow(numbers: Numbers, element: Element, *, saturate: bool = False) -> Pat
     """
     with np.errstate(over="ignore"):
         if element.type is ElementType.BFLOAT16:
-            wide = numbers.astype(np.float32, copy=False).view(np.uint32)
+            wide = _rounded_to_odd(numbers).view(np.uint32)
             odd = (wide >> np.uint32(16)) & np.uint32(1)
             patterns = ((wide + np.uint32(0x7FFF) + odd) >> np.uint32(16)).astype(np.uint16)
         else:
@@ -67,6 +67,20 @@ def narrow(numbers: Numbers, element: Element, *, saturate: bool = False) -> Pat
         largest = np.minimum(magnitudes, element.pattern.type(element.infinity - 1))
         patterns = (patterns ^ magnitudes) | largest
     return patterns
+
+
+def _rounded_to_odd(numbers: Numbers) -> NDArray[np.float32]:
+    """As float32; what is in between becomes the neighbour with an odd pattern.
+
+    Rounding that once more, to far fewer bits, is then as rounding the number itself.
+    """
+    single: NDArray[np.float32] = numbers.astype(np.float32, copy=False)
+    if numbers.dtype == np.float32:
+        return single
+    back = single.astype(np.float64)
+    patterns = single.view(np.uint32) - (np.abs(back) > np.abs(numbers)).astype(np.uint32)
+    odd: NDArray[np.float32] = (patterns | (back != numbers)).view(np.float32)
+    return odd
 
 
 @lru_cache

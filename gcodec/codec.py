@@ -7,10 +7,11 @@ from typing import Any
 
 from . import arrays, encoder, kernels
 from .format.frame import Frame
-from .packing import KEY_PACKINGS
-from .quantize import Raw
+from .packing import KEY_PACKINGS, VALUE_PACKINGS
+from .quantize import Cast, Raw
 from .quantize.contract import Quantizer
 from .request import Layout, Recipe, Sender, check_finite, origin
+from .scaling import Block, check_block
 from .select import RandomK, TopK
 from .select.contract import Selector
 
@@ -30,9 +31,19 @@ class Codec:
         active columns of matrices, Rice-coded gaps, gaps of one width per block of 128, fixed-width
         positions within the chunk (sparse COO), a bit per element, or whichever is smallest, chunk
         by chunk.
+    values : {"auto", "fixed"}
+        How rounded values are packed: smallest, level by level and chunk by chunk; or as indices of
+        one width into all levels of the quantiser, each with its negative. Those take more bytes,
+        as many for any gradient of a size, and a fraction of the time, most of all where every
+        element goes.
+    scales : int, "row" or "tensor", optional
+        Elements that are rounded in units of a scale of their own, which goes into the frame: so
+        many in a row, or a row, of each tensor, or the tensor. A scale is the largest magnitude of
+        what is kept there, or the norm or mean that the quantiser rounds by (QSGD's buckets, 1-bit
+        SGD's columns).
     per_tensor : bool
         Whether each tensor of a bucket has a selection of its own (`ratio` or `k` of each), or one
-        goes for all of it. Levels are those of the whole bucket either way.
+        goes for all of it. Levels are those of the whole bucket either way; `scales` differ.
     backend : {"cpu", "reference"}
         Which kernels run; the bytes are the same. Not part of the codec's identity.
 
@@ -50,6 +61,8 @@ class Codec:
     select: Selector = TopK(ratio=0.01)  # noqa: RUF009 - frozen
     quantize: Quantizer = Raw()  # noqa: RUF009 - frozen
     keys: str = "auto"
+    values: str = "auto"
+    scales: Block = None
     per_tensor: bool = False
     backend: str = field(default="cpu", compare=False, repr=False)
 
@@ -60,6 +73,13 @@ class Codec:
                 raise TypeError(f"{part} is an object such as TopK(0.01) or Raw(), not {given!r}")
         if self.keys not in KEY_PACKINGS:
             raise ValueError(f"keys is one of {', '.join(KEY_PACKINGS)}, not {self.keys!r}")
+        if self.values not in VALUE_PACKINGS:
+            raise ValueError(f"values is one of {', '.join(VALUE_PACKINGS)}, not {self.values!r}")
+        object.__setattr__(self, "scales", check_block(self.scales))
+        for part, used in (("values", self.values != "auto"), ("scales", self.scales is not None)):
+            if used and isinstance(self.quantize, Raw | Cast):
+                method = type(self.quantize).__name__
+                raise ValueError(f"{method} sends values as they are: leave {part} out")
         if self.per_tensor not in (False, True):
             raise ValueError(f"per_tensor is true or false, not {self.per_tensor!r}")
         object.__setattr__(self, "per_tensor", bool(self.per_tensor))
@@ -73,7 +93,15 @@ class Codec:
     def recipe(self) -> Recipe:
         """The codec's parts with its kernels loaded."""
         loaded = kernels.load(self.backend)
-        return Recipe(self.select, self.quantize, self.keys, self.per_tensor, loaded)
+        return Recipe(
+            self.select,
+            self.quantize,
+            self.keys,
+            self.values,
+            self.scales,
+            self.per_tensor,
+            loaded,
+        )
 
     def at(self, name: str, size: int, step: int) -> "Codec":
         """This codec, for every tensor and step; `WarmUp` and `Exclude` have others."""

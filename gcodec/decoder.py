@@ -8,14 +8,16 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from . import arrays
+from . import arrays, dense
 from .errors import LimitExceeded, Mismatch
 from .format import frame as wire
 from .format.elements import FLOAT32, Patterns
+from .format.ids import ValueCodec
 from .kernels import load
 from .packing import read_chunks
 from .parallel import LEAST_KEPT, run, split
 from .request import name_hash
+from .scaling import multiply
 
 MAX_ELEMENTS: Final = 1 << 28
 """Largest dense output that is allocated on a frame's word alone: 1 GiB of float32."""
@@ -55,7 +57,12 @@ def unpack_chunks(
 ) -> Content:
     """What chunks `first` to `stop` hold, checked as by `unpack`; others are not looked at."""
     keys, bits = read_chunks(parsed, first, stop, kernels)
-    counts = parsed.directory["nnz"][first:stop].astype(np.int64)
+    directory, scaling = parsed.directory[first:stop], parsed.tables.scaling
+    counts = directory["nnz"].astype(np.int64)
+    if scaling.each:
+        coded = directory["val_codec"] != ValueCodec.RAW
+        where = keys, counts, coded, first, parsed.header.chunk_log2
+        bits = multiply(bits, parsed.element, *where, scaling, kernels)
     return Content(parsed, keys, bits, counts, first)
 
 
@@ -63,8 +70,24 @@ def _parse(frame: Any, kernels: ModuleType) -> wire.Parsed:
     return wire.parse(arrays.as_bytes(frame), kernels)
 
 
-def add(content: Content, flat: arrays.Numbers, scale: float, kernels: ModuleType) -> None:
+def prove(frame: Any, dtype: np.dtype[Any], kernels: ModuleType) -> Content | dense.Fields:
+    """What can be added to an array of a type, checked as by `unpack`."""
+    return _prove(_parse(frame, kernels), dtype, kernels)
+
+
+def _prove(
+    parsed: wire.Parsed, dtype: np.dtype[Any], kernels: ModuleType
+) -> Content | dense.Fields:
+    return dense.prove(parsed, dtype, kernels) or unpack_chunks(parsed, kernels, 0, None)
+
+
+def add(
+    content: Content | dense.Fields, flat: arrays.Numbers, scale: float, kernels: ModuleType
+) -> None:
     """Add proved content, times `scale`, to a flat float32 or float64 array."""
+    if isinstance(content, dense.Fields):
+        content.add(flat, scale)
+        return
     log2, factor = content.parsed.header.chunk_log2, flat.dtype.type(scale)
     keys, counts, values = content.keys, content.counts, content.values()
     least = max(LEAST_KEPT * counts.size // max(keys.size, 1), 1)
@@ -131,10 +154,16 @@ def decode(
             f"the frame has {header.n_elements} elements, max_elements is {max_elements}: "
             "raise it, or pass out"
         )
-    content = unpack_chunks(parsed, kernels, 0, None)
+    shape = shapes[0] if len(shapes) == 1 else (header.n_elements,)
+    dtype = arrays.NUMBERS[element.type] if out is None else flat.dtype
+    content = _prove(parsed, dtype, kernels)
+    if isinstance(content, dense.Fields):
+        if out is None:
+            out = np.empty(shape, dtype)
+        content.put(out.reshape(-1))
+        return out
     if out is None:
-        shape = shapes[0] if len(shapes) == 1 else (header.n_elements,)
-        out = np.zeros(shape, arrays.NUMBERS[element.type])
+        out = np.zeros(shape, dtype)
         flat = out.reshape(-1)
     else:
         flat.fill(0)
@@ -175,7 +204,7 @@ def accumulate(
     parsed = _parse(frame, kernels)
     size, shapes = parsed.header.n_elements, _shapes(parsed)
     flat = arrays.output(out, parsed.element, size, shapes, exact=False)
-    add(unpack_chunks(parsed, kernels, 0, None), flat, scale, kernels)
+    add(_prove(parsed, flat.dtype, kernels), flat, scale, kernels)
     return out
 
 

@@ -1,12 +1,13 @@
 """From a gradient to a frame: decide, gather, round, measure, pack, seal."""
 
 from collections.abc import Callable, Sequence
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import packing
+from . import dense, packing
 from .arrays import Gradient, read_only, widen
 from .errors import NonFiniteError
 from .format import frame as wire
@@ -15,18 +16,22 @@ from .format.directory import CHUNK, chunk_lengths
 from .format.draws import GOLDEN, LOW_64
 from .format.frame import Frame
 from .format.header import Header
-from .gathering import Kept, gather_dense, gather_pairs, stream_of
+from .gathering import Kept, gather_all, gather_dense, gather_pairs, stream_of
 from .request import Origin, Recipe
-from .rounding import Rounded, round_values
+from .rounding import Coding, Rounded, round_all, round_values
+from .scaling import runs_of
 from .select.contract import Choice
 from .statistics import Sum
 
 
 class Encoded(NamedTuple):
-    """A frame, what went into it, and what the selector decided for each part of it."""
+    """A frame, what went into it, and what the selector decided for each part of it.
+
+    kept : None if that is all elements
+    """
 
     frame: Frame
-    kept: Kept
+    kept: Kept | None
     choices: Sequence[Choice]
 
 
@@ -46,14 +51,38 @@ def encode_dense(
     sum is worked out, and on return those less the decoded frame. `states` are what the
     selector's last decisions left, one for each part.
     """
+    if dense.is_taken(recipe, gradient.bits.size):
+        top, pending = dense.largest(gradient.bits, pending, recipe.kernels), None
+        check(top)
+        coding = round_all(recipe.quantize, gradient.bits, gradient.element, top)
+        if coding is not None:
+            return _encode_all(recipe, coding, gradient, origin, residual)
     kept = gather_dense(recipe, gradient, check, origin, states, pending)
     rounded = _round(recipe, kept, gradient, origin)
     kept = rounded.kept
     if residual is not None:
-        decoded = widen(rounded.decoded(), rounded.element).astype(residual.dtype, copy=False)
-        recipe.kernels.settle(residual, kept.keys, kept.counts, kept.chunk_log2, decoded)
-        del decoded  # room for what follows
+        _take_off(residual, rounded, recipe.kernels)
     return Encoded(_write(recipe, rounded, origin, gradient.bits.size), kept, kept.choices)
+
+
+def _take_off(residual: NDArray[Any], rounded: Rounded, kernels: ModuleType) -> None:
+    """Subtract what kept elements decode to."""
+    kept = rounded.kept
+    decoded = widen(rounded.decoded(kernels), rounded.element).astype(residual.dtype, copy=False)
+    kernels.settle(residual, kept.keys, kept.counts, kept.chunk_log2, decoded)
+
+
+def _encode_all(
+    recipe: Recipe,
+    coding: Coding,
+    gradient: Gradient,
+    origin: Origin,
+    residual: NDArray[Any] | None,
+) -> Encoded:
+    n = gradient.bits.size
+    chunk_log2, choices = gather_all(recipe, origin, n)
+    packed = dense.pack(coding, gradient.bits, chunk_log2, residual, recipe.kernels)
+    return Encoded(_seal(packed, coding, chunk_log2, n, origin, recipe.kernels), None, choices)
 
 
 def encode_pairs(
@@ -78,7 +107,10 @@ def _round(recipe: Recipe, kept: Kept, gradient: Gradient, origin: Origin) -> Ro
     stream = stream_of(origin)
     if origin.rank != ids.UNKNOWN_RANK:  # errors of ranks that draw alike would add up
         stream = (stream + (origin.rank + 1) * GOLDEN) & LOW_64
-    return round_values(recipe.quantize, kept, gradient.element, top, stream, kernels)
+    fixed, runs = recipe.values == "fixed", None
+    if recipe.scales is not None:
+        runs = runs_of(origin.tensors, recipe.scales)
+    return round_values(recipe.quantize, kept, gradient.element, top, stream, kernels, runs, fixed)
 
 
 def _write(recipe: Recipe, rounded: Rounded, origin: Origin, n: int) -> Frame:
@@ -90,14 +122,26 @@ def _write(recipe: Recipe, rounded: Rounded, origin: Origin, n: int) -> Frame:
         if whole.any():
             rounded = rounded._replace(kept=_with_zeros(rounded.kept, whole, lengths))
             packed = _pack(recipe, rounded, origin, lengths)
-    kept = rounded.kept
-    every = 0 < n == kept.keys.size and (packed.directory["key_codec"] == ids.KeyCodec.ALL).all()
+    return _seal(packed, rounded, rounded.kept.chunk_log2, n, origin, kernels)
+
+
+def _seal(
+    packed: packing.Packed | dense.Packed,
+    rounded: Rounded | Coding,
+    chunk_log2: int,
+    n: int,
+    origin: Origin,
+    kernels: ModuleType,
+) -> Frame:
+    """The frame of what is packed."""
+    stored = int(packed.directory["nnz"].sum(dtype=np.int64))
+    every = 0 < n == stored and (packed.directory["key_codec"] == ids.KeyCodec.ALL).all()
     header = Header(
         n_elements=n,
-        n_stored=kept.keys.size,
-        chunk_log2=kept.chunk_log2,
+        n_stored=stored,
+        chunk_log2=chunk_log2,
         frame_kind=ids.FrameKind.DENSE if every else ids.FrameKind.SPARSE,
-        elem_dtype=element.type,
+        elem_dtype=rounded.element.type,
         bound_kind=rounded.bound_kind,
         rounding=rounded.rounding,
         bound=rounded.bound,
@@ -106,7 +150,8 @@ def _write(recipe: Recipe, rounded: Rounded, origin: Origin, n: int) -> Frame:
         rank=origin.rank,
         world=origin.world,
     )
-    work = wire.draft(header, origin.tensors, packed.tables, packed.directory)
+    tables = packed.tables._replace(scaling=rounded.scaling)
+    work = wire.draft(header, origin.tensors, tables, packed.directory)
     packed.write(work)
     return wire.seal(work, kernels.xxh64)
 
@@ -120,7 +165,7 @@ def _pack(
     directory["nnz"] = kept.counts
     content = packing.Content(
         rounded.element, kept.keys, kept.bits, rounded.joint, rounded.table, rounded.own_signs,
-        kept.seed,
+        recipe.values == "fixed", kept.seed,
     )  # fmt: skip
     return packing.pack(directory, content, lengths, origin.tensors, recipe.keys, recipe.kernels)
 

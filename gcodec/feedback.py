@@ -145,7 +145,7 @@ class ErrorFeedback:
         state.open = True
         self._tensors[name] = state
         self.counters.messages += 1
-        self.counters.kept += encoded.kept.keys.size
+        self.counters.kept += total.size if encoded.kept is None else encoded.kept.keys.size
         self.counters.fallbacks += sum(
             choice.fallback for choice in choices if isinstance(choice, Decision)
         )
@@ -329,8 +329,11 @@ class MomentumFeedback(ErrorFeedback):
         return numbers if norm <= limit else numbers * numbers.dtype.type(limit / norm)
 
     def _sent(self, state: _Tensor, encoded: encoder.Encoded, recipe: Recipe) -> None:
-        if self.masking:
-            kept = encoded.kept
-            velocity = state.then["velocity"].reshape(-1)
+        kept, velocity = encoded.kept, state.then["velocity"].reshape(-1)
+        if not self.masking:
+            return
+        if kept is None:
+            velocity.fill(0)
+        else:
             zeros = np.zeros(kept.keys.size, velocity.dtype)
             recipe.kernels.scatter(kept.keys, kept.counts, kept.chunk_log2, zeros, velocity)

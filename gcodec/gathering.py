@@ -125,6 +125,14 @@ def gather_dense(
     return Kept(keys, values, counts, chunk_log2, _least(choices), top, None, choices)
 
 
+def gather_all(recipe: Recipe, origin: Origin, n: int) -> tuple[int, Sequence[Choice]]:
+    """The chunk size, and the choice for each part, where every element goes."""
+    parts = _parts(recipe, origin, n)
+    sizes = [part.stop - part.start for part in parts]
+    chunk_log2 = choose_chunk_log2(n, _density(recipe, parts, n))
+    return chunk_log2, [Decision(0, size, size) for size in sizes]
+
+
 def gather_pairs(
     recipe: Recipe,
     keys: NDArray[np.int64],

@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .decoder import unpack
+from .decoder import unpack, unpack_chunks
 from .format import ids
 from .format.directory import KEY_HIGH, KEY_INDEX, KEY_LOW, SIGN, plane_words
 from .format.elements import Patterns
 from .format.frame import Parsed
+from .format.scales import UNSCALED
 from .kernels import load
 
 
@@ -33,6 +34,7 @@ class Inspection:
     key_codecs: dict[str, int]
     value_codecs: dict[str, int]
     levels: int
+    scales: int
     bits_per_key: float
     key_entropy: float
     bits_per_value: float
@@ -65,7 +67,11 @@ class Inspection:
                 "values",
                 f"{self.bits_per_value:.3f} bits, entropy {self.value_entropy:.3f} ({coding})",
             ),
-            ("levels", f"{self.levels}, error bound {bound}, rounding {header['rounding']}"),
+            (
+                "levels",
+                f"{self.levels} and {self.scales} scales, error bound {bound}, rounding "
+                f"{header['rounding']}",
+            ),
             ("cost", f"{self.bytes_per_kept:.3f} bytes per kept element"),
             (
                 "ratio",
@@ -91,8 +97,10 @@ def inspect(frame: Any, *, backend: str = "cpu") -> Inspection:
     >>> gcodec.inspect(gcodec.Codec().encode(numpy.ones(1000, numpy.float32))).header["n_stored"]
     10
     """
-    content = unpack(frame, load(backend))
-    parsed = content.parsed
+    kernels = load(backend)
+    parsed = unpack(frame, kernels).parsed
+    unscaled = parsed._replace(tables=parsed.tables._replace(scaling=UNSCALED))
+    content = unpack_chunks(unscaled, kernels, 0, None)
     fields = parsed.header._asdict()
     kept, n = parsed.header.n_stored, parsed.header.n_elements
     for name, registry in (
@@ -116,6 +124,7 @@ def inspect(frame: Any, *, backend: str = "cpu") -> Inspection:
         key_codecs=_chunks_by_codec(parsed.directory, "key_codec", ids.KeyCodec),
         value_codecs=_chunks_by_codec(parsed.directory, "val_codec", ids.ValueCodec),
         levels=parsed.tables.levels.size,
+        scales=parsed.tables.scaling.scales.size,
         bits_per_key=float(words[[KEY_INDEX, KEY_HIGH, KEY_LOW]].sum() * per_kept),
         key_entropy=_position_entropy(kept, n),
         bits_per_value=float(words[SIGN:KEY_LOW].sum() * per_kept),

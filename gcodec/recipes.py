@@ -1,7 +1,7 @@
 """Named codecs: `name:key=value,...`.
 
-A recipe says what is selected and how it is rounded. All of them also take `keys` and `per_tensor`,
-the other two parameters of a `Codec`.
+A recipe says what is selected and how it is rounded. All of them also take the other parameters of
+a `Codec`: `keys`, `values`, `scales` and `per_tensor`.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,6 +19,7 @@ from .select import (
     Dense,
     DGCSampling,
     GaussianK,
+    LogThreshold,
     MSTopK,
     RandomBlock,
     RandomK,
@@ -35,7 +36,7 @@ Parts = tuple[Selector, Quantizer]
 Ratio = float | None
 Count = int | None
 ONE_PERCENT = 0.01
-COMMON = ("keys", "per_tensor")
+COMMON = ("keys", "values", "scales", "per_tensor")
 
 
 def _of(selector: type[Amount], ratio: Ratio, k: Count, **more: Any) -> Any:
@@ -122,15 +123,24 @@ def reclog(
     ratio: Ratio = None,
     k: Count = None,
     threshold: float | None = None,
-    per_octave: int = 4,
+    tau: int | None = None,
+    per_octave: int | None = None,
+    base: float | None = None,
+    bits: int | None = None,
     stochastic: bool = False,
     seed: int = 0,
 ) -> Parts:
     """Exact top-k or a threshold, values by reciprocal + log quantisation (FastSGD)."""
-    if threshold is not None and (ratio is not None or k is not None):
-        raise ValueError("give one of ratio, k and threshold")
-    chosen = Threshold(threshold) if threshold is not None else _of(TopK, ratio, k)
-    return chosen, ReciprocalLog(per_octave, stochastic, seed)
+    if sum(amount is not None for amount in (ratio, k, threshold, tau)) > 1:
+        raise ValueError("give one of ratio, k, threshold and tau")
+    chosen: Selector
+    if tau is not None:
+        chosen = LogThreshold(tau, per_octave, base)
+    elif threshold is not None:
+        chosen = Threshold(threshold)
+    else:
+        chosen = _of(TopK, ratio, k)
+    return chosen, ReciprocalLog(per_octave, base, bits, stochastic, seed)
 
 
 def redsync(*, ratio: Ratio = None, k: Count = None) -> Parts:
@@ -203,10 +213,12 @@ def get_codec(recipe: str, *, backend: str = "cpu") -> Codec:
     Examples
     --------
     >>> import gcodec
-    >>> gcodec.get_codec("topk:k=10")
-    Codec(select=TopK(ratio=None, k=10), quantize=Raw(), keys='auto', per_tensor=False)
+    >>> gcodec.get_codec("topk:k=10") == gcodec.Codec(gcodec.TopK(k=10), gcodec.Raw())
+    True
     """
     name, _, text = recipe.partition(":")
+    if name == "sketch":
+        raise UnknownRecipeError("sketch is reserved: this version has no count-sketch")
     if name not in RECIPES:
         raise UnknownRecipeError(f"no recipe {name!r}; valid recipes: {', '.join(RECIPES)}")
     make = RECIPES[name]
@@ -234,6 +246,8 @@ def to_config(codec: Codec) -> dict[str, Any]:
         "select": {"method": type(codec.select).__name__, **_plain(codec.select)},
         "quantize": {"method": type(codec.quantize).__name__, **_plain(codec.quantize)},
         "keys": codec.keys,
+        "values": codec.values,
+        "scales": codec.scales,
         "per_tensor": codec.per_tensor,
     }
 
@@ -253,7 +267,8 @@ def from_config(config: Mapping[str, Any], *, backend: str = "cpu") -> Codec:
     try:
         chosen = _build(select, dict(config["select"]))
         rounding = _build(quantize, dict(config["quantize"]))
-        return Codec(chosen, rounding, config["keys"], config["per_tensor"], backend)
+        common = {key: config[key] for key in COMMON}
+        return Codec(chosen, rounding, **common, backend=backend)
     except (KeyError, TypeError, ValueError) as error:
         raise UnknownRecipeError(f"not the configuration of a codec: {error}") from error
 

@@ -15,6 +15,7 @@ from .errors import LimitExceeded, Mismatch, NonFiniteError
 from .format import ids
 from .format.sections import Tensor
 from .quantize.contract import Quantizer
+from .scaling import Block
 from .select.contract import Selector
 
 
@@ -24,6 +25,8 @@ class Recipe(NamedTuple):
     select: Selector
     quantize: Quantizer
     keys: str
+    values: str
+    scales: Block
     per_tensor: bool
     kernels: ModuleType
 

@@ -61,7 +61,7 @@ def slice(frame: Any, start: int, stop: int, *, backend: str = "cpu") -> Frame:
         n_stored=int(directory["nnz"].sum(dtype=np.int64)),
     )
     nameless = Tensor(kernels.xxh64(read_only(np.empty(0, np.uint8)), 0), 0, (stop - start,))
-    tables = parsed.tables
+    tables = parsed.tables._replace(scaling=parsed.tables.scaling.part(start, stop))
     if tables.seeds.size:
         moved = tables.seeds + np.array([0, first], np.uint64)
         tables = tables._replace(seeds=moved)

@@ -1,12 +1,12 @@
 """Answers to a selector's questions: the same over a dense gradient and its key-value pairs."""
 
-from functools import partial
 from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from . import scratch
 from .arrays import Numbers, read_only, widen
 from .format.elements import Element, Patterns
 from .parallel import LEAST, run, split
@@ -105,34 +105,46 @@ class DenseStatistics:
             return self._found
         size = self._there.size
         share, limit = room / max(size, 1), most / max(size, 1)
-        collect = partial(self._collect, floor, share, limit)
-        parts = run(collect, split(size, LEAST, STRIDE)) or [collect(0, 0)]
+        ranges = split(size, LEAST, STRIDE) or [(0, 0)]
+        rooms = [min(int(share * (stop - start)), stop - start) + SLACK for start, stop in ranges]
+        keys, bits = (scratch.empty(sum(rooms), kind) for kind in (np.uint32, self._there.dtype))
+        ends = np.cumsum([0, *rooms]).tolist()
+        places = {start: slice(*ends[i : i + 2]) for i, (start, _) in enumerate(ranges)}
+
+        def collect(start: int, stop: int) -> Candidates | None:
+            place = places[start]
+            return self._collect(floor, limit, keys[place], bits[place], start, stop)
+
+        parts = run(collect, ranges)
         self._pending = None
         there = [part for part in parts if part is not None]
-        if len(there) < len(parts):
-            return None
-        parts.clear()
-        self._found = there[0] if len(there) == 1 else _joined(floor, there)
-        return self._found
+        if len(there) == len(parts):
+            self._found = there[0] if len(there) == 1 else _joined(there, keys, bits)
+        return self._found if len(there) == len(parts) else None
 
     def _collect(
-        self, floor: int, share: float, limit: float, start: int, stop: int
+        self,
+        floor: int,
+        limit: float,
+        keys: NDArray[np.uint32],
+        bits: Patterns,
+        start: int,
+        stop: int,
     ) -> Candidates | None:
-        """Candidates among a range, of which they are likely a `share`, and up to `limit` of it.
+        """Candidates among a range, up to a share `limit` of it, in the room there is or in more.
 
         Elements of a pending sum are there afterwards.
         """
         size, log2, offset = stop - start, self._chunk_log2, self._start + start
-        room, most = (min(int(part * size), size) + SLACK for part in (share, limit))
+        room, most = keys.size, min(int(limit * size), size) + SLACK
         last = self._start + self._there.size - 1 >> log2
         counts = np.zeros(last + 1 if size else 0, np.int64)
         own, sums = self._there[start:stop], None
         if self._pending is not None:
             sums = self._pending.part(start, stop)
             own = sums.out.view(self.element.pattern)
-        at, kept, keys, bits = 0, 0, np.empty(0, np.uint32), np.empty(0, own.dtype)
+        at = kept = 0
         while True:
-            keys, bits = _longer(keys, kept, room), _longer(bits, kept, room)
             what = own, offset, floor, log2, at, kept, keys, bits, counts
             if sums is None:
                 at, kept = self._kernels.collect(*what)
@@ -144,11 +156,12 @@ class DenseStatistics:
                 self._add(start + at, stop)
                 return None
             room = min(max(2 * room, kept * size // max(at, 1) * 9 // 8), most)
+            keys, bits = _longer(keys, kept, room), _longer(bits, kept, room)
 
     def chosen(self, choice: Decision) -> Candidates:
         """The elements of a decision. The last question: what was collected is overwritten."""
         floor = choice.threshold + (choice.ties == 0)
-        found = self.candidates(floor, choice.kept, self._bits.size)
+        found = self.candidates(floor, choice.kept, self._there.size)
         assert found is not None
         return found.picked(choice, self._kernels)
 
@@ -213,7 +226,7 @@ class DenseStatistics:
     def kth(self, k: int) -> tuple[int, int]:
         """Exact: among candidates above a sampled bound if there are enough, else among all."""
         stride = max(self._there.size // SAMPLES, 1)
-        rank = int(k / stride * 1.25) + 16
+        rank = int(k / stride * 1.2) + 16
         if stride > 1 and rank < self._there.size // stride // 8:
             sampled = np.sort(self._magnitudes(slice(None, None, stride)))
             floor = int(sampled[sampled.size - rank])
@@ -285,16 +298,19 @@ class PairStatistics(DenseStatistics):
 
 
 def _longer(array: NDArray[Any], used: int, room: int) -> NDArray[Any]:
-    longer = np.empty(room, array.dtype)
+    longer = scratch.empty(room, array.dtype)
     longer[:used] = array[:used]
     return longer
 
 
-def _joined(floor: int, parts: list[Candidates]) -> Candidates:
-    """All in order; empties the list, so that no more than one copy of an array is there."""
+def _joined(parts: list[Candidates], keys: NDArray[np.uint32], bits: Patterns) -> Candidates:
+    """All in order, in the memory that they were given if they are still there."""
     counts: NDArray[np.int64] = np.add.reduce([part.counts for part in parts])
-    keys, bits = [part.keys for part in parts], [part.bits for part in parts]
-    parts.clear()
-    all_keys = np.concatenate(keys)
-    keys.clear()
-    return Candidates(floor, all_keys, np.concatenate(bits), counts)
+    size = sum(part.keys.size for part in parts)
+    if size > keys.size or not all(np.may_share_memory(part.keys, keys) for part in parts):
+        keys, bits = scratch.empty(size, keys.dtype), scratch.empty(size, bits.dtype)
+    end = 0
+    for part in parts:
+        start, end = end, end + part.keys.size
+        keys[start:end], bits[start:end] = part.keys, part.bits
+    return Candidates(parts[0].floor, keys[:size], bits[:size], counts)

@@ -10,7 +10,7 @@ from .codec import Codec
 from .decoder import accumulate, decode
 from .feedback import ErrorFeedback
 from .policy import Policy
-from .quantize import ReciprocalLog
+from .quantize import Cast, Raw, ReciprocalLog
 from .select import TopK
 
 SIZES: Final = (64, 1 << 17)
@@ -40,14 +40,16 @@ def warmup(codecs: Sequence[Policy] = (), dtypes: Sequence[Any] = ("float32",)) 
         if not hasattr(policy, "at"):
             raise TypeError(f"codecs are objects such as get_codec(recipe), not {policy!r}")
         for size in SIZES:
-            numbers = -np.log(np.linspace(1, 1 / size, size, dtype=np.float32))
+            numbers = -np.log(np.linspace(0.999, 1 / size, size, dtype=np.float32))
             numbers[1::2] *= -1
             bits = (numbers.view(np.uint32) >> np.uint32(16)).astype(np.uint16)
             for dtype in map(np.dtype, dtypes):
                 grad = bits if dtype == np.uint16 else numbers.astype(dtype)
                 codec = policy.at("", size, 0)
                 exact = replace(codec, select=TopK(ratio=0.01))  # estimates fall back on it
-                for each in (codec, exact):
+                values = "auto" if isinstance(codec.quantize, Raw | Cast) else "fixed"
+                whole = replace(codec, select=TopK(ratio=1.0), values=values)  # read another way
+                for each in (codec, exact, whole):
                     frame = each.encode(grad.reshape(8, -1))
                     decode(frame)
                     sums = np.float64 if dtype == np.float64 else np.float32

@@ -12,9 +12,12 @@ import json
 import math
 import struct
 import sys
+from bisect import bisect
 from collections import namedtuple
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from itertools import accumulate, islice, pairwise
+from operator import itemgetter
 from pathlib import Path
 
 
@@ -35,10 +38,10 @@ CLASSES = {
     **dict.fromkeys([1], NotAFrame),
     **dict.fromkeys([2, 6], Truncated),
     **dict.fromkeys([3], UnsupportedVersion),
-    **dict.fromkeys([8, 15, 17, 19, 21, 23, 40, 63, 65], UnsupportedFeature),
-    **dict.fromkeys([9, 10, 11, 12, 13, 45, 47, 50, 52, 56, 67, 68, 79, 108], LimitExceeded),
-    **dict.fromkeys([7, 33, 90], Corrupt),
-    **dict.fromkeys([109], Mismatch),
+    **dict.fromkeys([8, 15, 17, 19, 21, 23, 40, 68, 70], UnsupportedFeature),
+    **dict.fromkeys([9, 10, 11, 12, 13, 45, 47, 50, 52, 56, 72, 73, 84, 113], LimitExceeded),
+    **dict.fromkeys([7, 33, 95], Corrupt),
+    **dict.fromkeys([114], Mismatch),
 }
 
 
@@ -166,7 +169,8 @@ def read_header(data: bytes) -> Header:
 
 # Section 4: section table
 
-TENSORS, DIMS, CODEBOOK, CHUNKDIR, PAYLOAD, KEYCODES, VALUECODE, SEEDS = 1, 2, 3, 5, 6, 7, 8, 12
+TENSORS, DIMS, CODEBOOK, CHUNKDIR, PAYLOAD, KEYCODES, VALUECODE = 1, 2, 3, 5, 6, 7, 8
+SCALES, SEEDS, RUNS = 11, 12, 13
 Section = namedtuple("Section", "count data")
 Sections = dict[int, Section]
 
@@ -190,8 +194,9 @@ def read_sections(data: bytes, h: Header) -> Sections:
     placed = start == h.payload_offset and align(end, 64) == h.frame_len
     require(placed, 38, f"PAYLOAD is {start} to {end} of {h.frame_len}")
     require(not any(data[end : h.frame_len]), 39, "bytes after PAYLOAD are not zero")
-    entry_bits = {TENSORS: 128, DIMS: 64, CODEBOOK: ELEMENTS[h.elem_dtype][0], CHUNKDIR: 256}
-    entry_bits |= {PAYLOAD: 128, KEYCODES: 128, VALUECODE: 4, SEEDS: 128}
+    width = ELEMENTS[h.elem_dtype][0]
+    entry_bits = {TENSORS: 128, DIMS: 64, CODEBOOK: width, CHUNKDIR: 256, PAYLOAD: 128}
+    entry_bits |= {KEYCODES: 128, VALUECODE: 4, SCALES: width, SEEDS: 128, RUNS: 128}
     for kind, section in sections.items():
         if kind < 0x8000:
             require(kind in entry_bits, 40, f"section type {kind}")
@@ -232,8 +237,9 @@ def read_tensors(h: Header, sections: Sections) -> list[Tensor]:
 # Section 6: codebook and codes
 
 Code = dict[str, int]  # bits, the first one first, to symbol
-# B; patterns; codes, of which value_code may be None; seed and number of chunk 0, or nothing
-Codes = namedtuple("Codes", "width levels key_codes value_code seeds")
+# B; p; patterns; codes, of which value_code may be None; seed and number of chunk 0, or nothing;
+# first position, length of blocks and number of blocks before, of each run; patterns of scales
+Codes = namedtuple("Codes", "width precision levels key_codes value_code seeds runs scales each")
 
 
 def half_bytes(data: bytes) -> list[int]:
@@ -258,7 +264,7 @@ def prefix_code(lengths: list[int], step: int, what: str) -> Code:
 
 
 def read_codes(h: Header, sections: Sections) -> Codes:
-    """Steps 50 to 60."""
+    """Steps 50 to 65."""
     width, significand = ELEMENTS[h.elem_dtype]
     form = {16: "<H", 32: "<I", 64: "<Q"}[width]
     levels = [level for (level,) in struct.iter_unpack(form, sections[CODEBOOK].data)]
@@ -280,7 +286,37 @@ def read_codes(h: Header, sections: Sections) -> Codes:
     require(not any(value_lengths[count:]), 58, "spare half byte of VALUECODE")
     value_code = prefix_code(value_lengths[:count], 59, "the value code") if count else None
     seeds = [word for (word,) in struct.iter_unpack("<Q", sections[SEEDS].data)]
-    return Codes(width, levels, key_codes, value_code, seeds)
+    runs: list[tuple[int, int, int]] = []
+    start = blocks = 0
+    for positions, block in struct.iter_unpack("<QQ", sections[RUNS].data):
+        require(positions > 0 and block > 0, 61, f"a run of {positions} in blocks of {block}")
+        runs.append((start, block, blocks))
+        start, blocks = start + positions, blocks - (-positions // block)
+    require(start == h.n_elements or not runs, 62, f"the runs have {start} positions")
+    scales = [scale for (scale,) in struct.iter_unpack(form, sections[SCALES].data)]
+    require(len(scales) in (blocks, 2 * blocks), 63, f"{len(scales)} scales for {blocks} blocks")
+    infinity = (sign >> significand) - 1 << significand
+    require(max(scales, default=0) < infinity, 64, "a scale is not finite, or has a sign")
+    top = max((level % sign for level in levels), default=0)
+    largest = product(top, max(scales, default=0), width, significand)
+    require(largest < infinity, 65, "a level times a scale is not finite")
+    each = len(scales) // max(blocks, 1)
+    tables = levels, key_codes, value_code, seeds, runs, scales, each
+    return Codes(width, significand, *tables)
+
+
+def product(a: int, b: int, width: int, p: int) -> int:
+    """The pattern of a times b, patterns without a sign: rounded once, infinity or more past it.
+
+    >>> [f"{product(*pair, 32, 23):x}" for pair in ((0x3FC00000, 0x40000001), (1, 0x3EFFFFFF))]
+    ['40400002', '0']
+    """
+    exponents = [max(x >> p, 1) for x in (a, b)]
+    exact = math.prod(x % 2**p + (2**p if x >> p else 0) for x in (a, b))
+    exponent = sum(exponents) - (2 ** (width - 2 - p) - 1) - p  # of the last bit of exact, plus p
+    drop = max(exact.bit_length() - p - 1, 1 - exponent) if exact else 1 - exponent
+    half = Fraction(exact) / Fraction(2) ** drop
+    return (exponent + drop - 1 << p) + round(half)
 
 
 # Section 7: chunk directory
@@ -298,47 +334,47 @@ Chunk = namedtuple(
 
 
 def rules(c: Chunk, positions: int, h: Header, codes: Codes) -> Iterator[tuple[int, bool]]:
-    """Steps 62 to 85 in order, and whether a chunk passes them."""
+    """Steps 67 to 90 in order, and whether a chunk passes them."""
     key, value, nnz, items = c.key_codec, c.val_codec % SIGNED, c.nnz, c.nnz + c.columns
     n_levels, n_codes, empty = len(codes.levels), len(codes.key_codes), c.nnz == 0
-    yield 62, key != 0
-    yield 63, key in KEY_CODECS
-    yield 64, c.val_codec != 0
-    yield 65, c.val_codec in VALUE_CODECS
-    yield 66, nnz <= positions
-    yield 67, key != RICE or c.key_param <= 24
-    yield 68, key != COO or c.key_param <= 32
-    yield 69, key != COO or empty or c.key_param > 0
-    yield 70, key != DELTA or empty or c.key_param < n_codes
+    yield 67, key != 0
+    yield 68, key in KEY_CODECS
+    yield 69, c.val_codec != 0
+    yield 70, c.val_codec in VALUE_CODECS
+    yield 71, nnz <= positions
+    yield 72, key != RICE or c.key_param <= 24
+    yield 73, key != COO or c.key_param <= 32
+    yield 74, key != COO or empty or c.key_param > 0
+    yield 75, key != DELTA or empty or c.key_param < n_codes
     yield (
-        71,
+        76,
         empty or ((key != COLUMNS or n_codes >= 2) and (key != SEEDED or len(codes.seeds) > 0)),
     )
-    yield 72, key != COLUMNS or empty or c.key_param > 0
-    yield 73, key not in (ALL, BITMAP, BLOCKS, SEEDED) or c.key_param == 0
-    yield 74, key != COLUMNS or (nnz > 0) <= c.columns <= nnz
-    yield 75, key == COLUMNS or c.columns == 0
-    yield 76, key != ALL or empty or nnz == positions
-    yield 77, h.frame_kind != DENSE or key == ALL
+    yield 77, key != COLUMNS or empty or c.key_param > 0
+    yield 78, key not in (ALL, BITMAP, BLOCKS, SEEDED) or c.key_param == 0
+    yield 79, key != COLUMNS or (nnz > 0) <= c.columns <= nnz
+    yield 80, key == COLUMNS or c.columns == 0
+    yield 81, key != ALL or empty or nnz == positions
+    yield 82, h.frame_kind != DENSE or key == ALL
     coded = (items, 12 * items)
     most = nnz + (positions - nnz >> c.key_param)
     of_codec = {BITMAP: (positions, positions), RICE: (nnz, most), BLOCKS: (0, 24 * nnz)}
     of_codec |= {DELTA: coded, COLUMNS: coded}
     least, most = (0, 0) if empty else of_codec.get(key, (0, 0))
-    yield 78, least <= c.key_hi_bits <= most
+    yield 83, least <= c.key_hi_bits <= most
     has_param = value in (FIXED, VALUE_RICE)
-    yield 79, not has_param or c.val_param <= 16
+    yield 84, not has_param or c.val_param <= 16
     no_bits = c.val_codec == SIGNED + FIXED and not empty and c.val_param == 0
-    yield 80, not no_bits and (has_param or c.val_param == 0)
-    yield 81, value not in (RAW, HUFFMAN) or c.level_base == 0
-    yield 82, value == RAW or empty or c.level_base < n_levels
-    yield 83, value != HUFFMAN or codes.value_code is not None
+    yield 85, not no_bits and (has_param or c.val_param == 0)
+    yield 86, value not in (RAW, HUFFMAN) or c.level_base == 0
+    yield 87, value == RAW or empty or c.level_base < n_levels
+    yield 88, value != HUFFMAN or codes.value_code is not None
     most = nnz + nnz * (n_levels - c.level_base - 1 >> c.val_param)
     of_codec = {VALUE_RICE: (nnz, most), HUFFMAN: (nnz, 12 * nnz)}
     least, most = (0, 0) if empty else of_codec.get(value, (0, 0))
-    yield 84, least <= c.val_hi_bits <= most
+    yield 89, least <= c.val_hi_bits <= most
     bits = c.key_hi_bits or c.val_hi_bits
-    yield 85, not (empty and (bits or c.key_param or c.val_param or c.level_base or c.columns))
+    yield 90, not (empty and (bits or c.key_param or c.val_param or c.level_base or c.columns))
 
 
 def positions_of(h: Header, i: int) -> int:
@@ -347,8 +383,8 @@ def positions_of(h: Header, i: int) -> int:
 
 
 def read_directory(h: Header, sections: Sections, codes: Codes) -> list[Chunk]:
-    """Steps 61 to 89."""
-    require(sections[CHUNKDIR].count == h.n_chunks, 61, "entries in CHUNKDIR")
+    """Steps 66 to 94."""
+    require(sections[CHUNKDIR].count == h.n_chunks, 66, "entries in CHUNKDIR")
     chunks = [Chunk(*e) for e in struct.iter_unpack("<5I4B2HI", sections[CHUNKDIR].data)]
     failed: list[tuple[int, int]] = []
     for i, c in enumerate(chunks):
@@ -357,15 +393,15 @@ def read_directory(h: Header, sections: Sections, codes: Codes) -> list[Chunk]:
     # Each step goes through all chunks before the next does, so the lowest step comes first.
     step, i = min(failed, default=(0, 0))
     require(not failed, step, f"chunk {i}: {chunks[i] if failed else ''}")
-    require(sum(c.nnz for c in chunks) == h.n_stored, 86, f"n_stored is {h.n_stored}")
+    require(sum(c.nnz for c in chunks) == h.n_stored, 91, f"n_stored is {h.n_stored}")
     for i, c in enumerate(chunks):
         most = length16(c, codes.width, 24 * (c.nnz + c.columns))
-        require(length16(c, codes.width, 0) <= c.len16 <= most, 87, f"len16 of chunk {i}")
+        require(length16(c, codes.width, 0) <= c.len16 <= most, 92, f"len16 of chunk {i}")
     end16 = 0
     for i, c in enumerate(chunks):
-        require(c.off16 == end16, 88, f"off16 of chunk {i} is {c.off16}")
+        require(c.off16 == end16, 93, f"off16 of chunk {i} is {c.off16}")
         end16 += c.len16
-    require(end16 == sections[PAYLOAD].count, 89, "the length of PAYLOAD")
+    require(end16 == sections[PAYLOAD].count, 94, "the length of PAYLOAD")
     return chunks
 
 
@@ -401,7 +437,7 @@ def cut(data: bytes, sizes: list[int]) -> list[str]:
     planes: list[str] = []
     for bits in sizes:
         plane, spare, text = text[:bits], text[bits : align(bits, 64)], text[align(bits, 64) :]
-        require("1" not in spare, 106, "bits of a plane past its last are not zero")
+        require("1" not in spare, 111, "bits of a plane past its last are not zero")
         planes.append(plane)
     return [*planes, text]
 
@@ -443,18 +479,18 @@ def symbols(plane: str, codes: Sequence[Code], index: str, step: int) -> list[in
 def read_chunk(
     i: int, c: Chunk, data: bytes, positions: int, codes: Codes
 ) -> tuple[list[int], list[int]]:
-    """Steps 91 to 107: the keys of chunk i with nnz above 0, and its values as patterns."""
+    """Steps 96 to 112: the keys of chunk i with nnz above 0, and its values as patterns."""
     index, high = cut(data, plane_bits(c, codes.width, 0))[:2]
     classes: list[int] = []
     if c.key_codec == DELTA:
-        classes = symbols(high, [codes.key_codes[c.key_param]] * c.nnz, index, 96)
+        classes = symbols(high, [codes.key_codes[c.key_param]] * c.nnz, index, 101)
     elif c.key_codec == COLUMNS:
         code_of_item = [codes.key_codes[-1]] * c.columns + [codes.key_codes[-2]] * c.nnz
-        classes = symbols(high, code_of_item, index[128 * c.key_param :], 96)
+        classes = symbols(high, code_of_item, index[128 * c.key_param :], 101)
     rests = sum(classes) - len(classes)
-    require(c.len16 == length16(c, codes.width, rests), 97, f"len16 is {c.len16}")
+    require(c.len16 == length16(c, codes.width, rests), 102, f"len16 is {c.len16}")
     _, _, *values, low, padding = cut(data, plane_bits(c, codes.width, rests))
-    require("1" not in padding, 107, "the padding is not zero")
+    require("1" not in padding, 112, "the padding is not zero")
     gaps: list[int] = []
     bit = 0
     for length in classes:
@@ -464,8 +500,8 @@ def read_chunk(
         keys = draw_keys(i, c.nnz, positions, *codes.seeds)
     else:
         keys = read_keys(c, positions, index, high, low, gaps)
-    require(all(a < b for a, b in pairwise(keys)), 92, "keys do not ascend")
-    require(keys[-1] < positions, 93, f"key {keys[-1]} of {positions} positions")
+    require(all(a < b for a, b in pairwise(keys)), 97, "keys do not ascend")
+    require(keys[-1] < positions, 98, f"key {keys[-1]} of {positions} positions")
     return keys, read_values(c, codes, *values)
 
 
@@ -502,19 +538,19 @@ def read_keys(
         return list(range(c.nnz))
     if c.key_codec == BITMAP:
         keys = [p for p, bit in enumerate(high) if bit == "1"]
-        require(len(keys) == c.nnz, 91, f"the bitmap has {len(keys)} ones, nnz is {c.nnz}")
+        require(len(keys) == c.nnz, 96, f"the bitmap has {len(keys)} ones, nnz is {c.nnz}")
         return keys
     if c.key_codec == COO:
         return fields(low, c.nnz, c.key_param)
     if c.key_codec == COLUMNS:
         return read_columns(c, positions, index, gaps)
     if c.key_codec == RICE:
-        pairs = zip(unary(high, c.nnz, 94), fields(low, c.nnz, c.key_param), strict=True)
+        pairs = zip(unary(high, c.nnz, 99), fields(low, c.nnz, c.key_param), strict=True)
         gaps = [(h << c.key_param) + rest + 1 for h, rest in pairs]
     elif c.key_codec == BLOCKS:
         widths = fields(index, -(-c.nnz // 128), 5)
         ends = list(accumulate((widths[j // 128] for j in range(c.nnz)), initial=0))
-        require(ends[-1] == c.key_hi_bits, 95, f"the blocks take {ends[-1]} bits")
+        require(ends[-1] == c.key_hi_bits, 100, f"the blocks take {ends[-1]} bits")
         gaps = [number(high[a:b]) + 1 for a, b in pairwise(ends)]
     return sums(gaps)
 
@@ -524,28 +560,28 @@ def read_columns(c: Chunk, positions: int, index: str, gaps: list[int]) -> list[
     numbers = fields(index, 4 * c.key_param, 32)
     heads = [numbers[i : i + 4] for i in range(0, len(numbers), 4)]
     for w, f, length, active in heads:
-        require(length >= 1 and (f < w or w == f == active == 0), 98, f"head {w, f, length}")
-    require(sum(head[2] for head in heads) == positions, 99, "lengths of pieces")
-    require(sum(head[3] for head in heads) == c.columns, 99, "active columns of pieces")
+        require(length >= 1 and (f < w or w == f == active == 0), 103, f"head {w, f, length}")
+    require(sum(head[2] for head in heads) == positions, 104, "lengths of pieces")
+    require(sum(head[3] for head in heads) == c.columns, 104, "active columns of pieces")
     places = iter(sums(gaps[c.columns :]))
     keys: list[int] = []
     place = next(places, None)
     first_place = first_position = first_column = 0
     for w, f, length, active in heads:
         columns = sums(gaps[first_column : first_column + active])
-        require(not columns or columns[-1] < w, 100, f"an active column is not below {w}")
+        require(not columns or columns[-1] < w, 105, f"an active column is not below {w}")
         end_place = first_place + (((f + length - 1) // w + 1) * active if w else length)
         while place is not None and place < end_place:
             position = place - first_place
             if w:
                 row, i = divmod(position, active)
                 position = row * w + columns[i] - f
-            require(0 <= position < length, 101, f"place {place} is not in its piece")
+            require(0 <= position < length, 106, f"place {place} is not in its piece")
             keys.append(first_position + position)
             place = next(places, None)
         first_place, first_column = end_place, first_column + active
         first_position += length
-    require(place is None, 101, f"place {place} is past all pieces")
+    require(place is None, 106, f"place {place} is past all pieces")
     return keys
 
 
@@ -556,17 +592,30 @@ def read_values(c: Chunk, codes: Codes, sign: str, index: str, high: str, low: s
         return fields(low, nnz, codes.width)
     indices = fields(low, nnz, c.val_param)
     if value == HUFFMAN:
-        indices = symbols(high, [codes.value_code] * nnz, index, 103)
+        indices = symbols(high, [codes.value_code] * nnz, index, 108)
     elif value == VALUE_RICE:
-        pairs = zip(unary(high, nnz, 102), indices, strict=True)
+        pairs = zip(unary(high, nnz, 107), indices, strict=True)
         indices = [(h << c.val_param) + rest for h, rest in pairs]
-    require(c.level_base + max(indices) < len(codes.levels), 104, f"index {max(indices)}")
+    require(c.level_base + max(indices) < len(codes.levels), 109, f"index {max(indices)}")
     patterns = [codes.levels[c.level_base + i] for i in indices]
     if c.val_codec > SIGNED:
         return patterns
     top = 2 ** (codes.width - 1)
-    require(max(patterns) < top, 105, "a level has a sign of its own")
+    require(max(patterns) < top, 110, "a level has a sign of its own")
     return [top * int(bit) + pattern for bit, pattern in zip(sign, patterns, strict=True)]
+
+
+def scaled(positions: list[int], values: list[int], codes: Codes) -> list[int]:
+    """Patterns times the scales of the blocks that their positions are in."""
+    top, found = 2 ** (codes.width - 1), []
+    for position, value in zip(positions, values, strict=True):
+        run = bisect(codes.runs, position, key=itemgetter(0)) - 1
+        start, block, before = codes.runs[run]
+        number, negative = before + (position - start) // block, value >= top
+        scale = codes.scales[number * codes.each + (negative and codes.each == 2)]
+        magnitude = product(value % top, scale, codes.width, codes.precision)
+        found.append(negative * top + magnitude)
+    return found
 
 
 # Section 9: all steps in order
@@ -578,8 +627,8 @@ Decoded = namedtuple("Decoded", "header tensors keys values")
 def decode(data: bytes, max_elements: int = 2**48, n_elements: int | None = None) -> Decoded:
     """Decode the frame that ``data`` starts with, or raise one of the eight classes.
 
-    ``max_elements``: what the caller allows (step 108); ``n_elements``: room it has (step 109).
-    Both are looked at once step 89 has passed.
+    ``max_elements``: what the caller allows (step 113); ``n_elements``: room it has (step 114).
+    Both are looked at once step 94 has passed.
     """
     h = read_header(data)
     sections = read_sections(data, h)
@@ -587,18 +636,20 @@ def decode(data: bytes, max_elements: int = 2**48, n_elements: int | None = None
     codes = read_codes(h, sections)
     chunks = read_directory(h, sections, codes)
     allowed = n_elements is not None or h.n_elements <= max_elements
-    require(allowed, 108, f"{h.n_elements} elements are not allowed")
-    require(n_elements in (None, h.n_elements), 109, f"room for {n_elements} elements")
+    require(allowed, 113, f"{h.n_elements} elements are not allowed")
+    require(n_elements in (None, h.n_elements), 114, f"room for {n_elements} elements")
     bodies = [sections[PAYLOAD].data[16 * c.off16 : 16 * (c.off16 + c.len16)] for c in chunks]
     for i, (c, body) in enumerate(zip(chunks, bodies, strict=True)):
-        require(c.check == check32(body, i), 90, f"check of chunk {i}")
+        require(c.check == check32(body, i), 95, f"check of chunk {i}")
     keys: list[int] = []
     values: list[int] = []
     for i, (c, body) in enumerate(zip(chunks, bodies, strict=True)):
         if c.nnz:
             chunk_keys, chunk_values = read_chunk(i, c, body, positions_of(h, i), codes)
-            keys += [(i << h.chunk_log2) + key for key in chunk_keys]
-            values += chunk_values
+            positions = [(i << h.chunk_log2) + key for key in chunk_keys]
+            keys += positions
+            is_scaled = codes.scales and c.val_codec != RAW
+            values += scaled(positions, chunk_values, codes) if is_scaled else chunk_values
     return Decoded(h, tensors, keys, values)
 
 

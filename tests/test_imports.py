@@ -12,14 +12,14 @@ import gcodec
 ROOT = Path(gcodec.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 LAYERS = (
-    ("errors", "parallel"),
+    ("errors", "parallel", "scratch"),
     ("format",),
     ("kernels",),
     ("packing", "select", "quantize", "sketch"),
     (
-        "arrays", "statistics", "encoder", "decoder", "codec", "feedback", "recipes", "inspection",
-        "merging", "slicing", "verification", "request", "gathering", "rounding", "policy",
-        "warming",
+        "arrays", "statistics", "dense", "encoder", "decoder", "codec", "feedback", "recipes",
+        "inspection", "merging", "slicing", "verification", "request", "gathering", "rounding",
+        "policy", "scaling", "warming",
     ),
     ("collectives", "fusion"),
     ("mpi", "integrations"),

@@ -32,6 +32,14 @@ VALID = {
     "reclog:threshold=0.5,per_octave=1": gcodec.Codec(
         gcodec.Threshold(0.5), gcodec.ReciprocalLog(1)
     ),
+    "reclog:tau=12,per_octave=4": gcodec.Codec(gcodec.LogThreshold(12, 4), gcodec.ReciprocalLog(4)),
+    "reclog:tau=-1,base=1.5": gcodec.Codec(
+        gcodec.LogThreshold(-1, base=1.5), gcodec.ReciprocalLog(base=1.5)
+    ),
+    "reclog:tau=0": gcodec.Codec(gcodec.LogThreshold(0, 4), gcodec.ReciprocalLog(4)),
+    "reclog:base=2,bits=5,k=9": gcodec.Codec(
+        gcodec.TopK(k=9), gcodec.ReciprocalLog(base=2.0, bits=5)
+    ),
     "adaq:k=5": gcodec.Codec(gcodec.TopK(k=5), gcodec.FewBit(1)),
     "dense:keys=bitmap": gcodec.Codec(gcodec.Dense(), keys="bitmap"),
     "dgc:ratio=0.2,seed=4": gcodec.Codec(gcodec.DGCSampling(0.2, seed=4)),
@@ -59,6 +67,11 @@ VALID = {
     "terngrad": gcodec.Codec(gcodec.Dense(), gcodec.TernGrad(2.5)),
     "threshold:threshold=2,relative_to=rms": gcodec.Codec(gcodec.Threshold(2, "rms")),
     "u8bit": gcodec.Codec(gcodec.Dense(), gcodec.Uniform(8)),
+    "u8bit:scales=512": gcodec.Codec(gcodec.Dense(), gcodec.Uniform(8), scales=512),
+    "qsgd:norm=max,scales=tensor": gcodec.Codec(gcodec.Dense(), gcodec.QSGD(), scales="tensor"),
+    "onebit:scales=row,values=fixed": gcodec.Codec(
+        gcodec.Dense(), gcodec.FewBit(1), values="fixed", scales="row"
+    ),
 }
 
 
@@ -88,7 +101,7 @@ def test_every_recipe_is_tested_and_documented():
         ("topk:ratio:0.1", "ratio="),
         ("topk:seed=1", "ratio="),
         ("topk: ratio=0.1", "ratio="),
-        ("reclog:bits=4", "per_octave="),
+        ("reclog:bit=4", "per_octave="),
         ("topk:ratio=0", "ratio"),
         ("topk:ratio=2", "ratio"),
         ("topk:ratio=nan", "ratio"),
@@ -99,6 +112,10 @@ def test_every_recipe_is_tested_and_documented():
         ("topk:k=3,ratio=0.1", "one of"),
         ("topk:keys=zip", "auto"),
         ("topk:per_tensor=2", "per_tensor"),
+        ("qsgd:scales=0", "scales"),
+        ("qsgd:scales=column", "row or tensor"),
+        ("topk:scales=512", "leave scales out"),
+        ("sketch", "reserved"),
         ("topk:per_tensor=yes", "per_tensor"),
         ("threshold:threshold=1,relative_to=mean", "relative_to"),
         ("dense:ratio=0.1", "keys="),
@@ -107,6 +124,15 @@ def test_every_recipe_is_tested_and_documented():
         ("threshold:threshold=inf", "threshold"),
         ("threshold:threshold=x", "threshold"),
         ("reclog:threshold=1,k=1", "one of"),
+        ("reclog:threshold=1,tau=1", "one of"),
+        ("reclog:ratio=0.1,tau=1", "one of"),
+        ("reclog:tau=1.5", "tau"),
+        ("reclog:tau=few", "tau"),
+        ("reclog:per_octave=4,base=2", "one of"),
+        ("reclog:base=1", "1.03"),
+        ("reclog:base=e", "base"),
+        ("reclog:bits=1", "12"),
+        ("reclog:bits=32", "12"),
         ("reclog:per_octave=3", "16"),
         ("reclog:per_octave=4.0", "16"),
         ("reclog:per_octave=four", "16"),

@@ -13,12 +13,14 @@ import numpy as np, gcodec
 recipe, dtype = {recipe!r}, {dtype!r}
 codec = gcodec.get_codec(recipe)
 gcodec.warmup([codec], [dtype])
-from gcodec.kernels import cpu
+from gcodec.kernels.cpu import selection
 def signatures():
     import sys
     own = [m for name, m in sys.modules.items() if name.startswith("gcodec.kernels.cpu.")]
-    return {{(f.__name__, str(each)) for m in own for f in vars(m).values()
-            for each in getattr(f, "signatures", ())}}
+    kernels = [f for m in own for f in vars(m).values()]
+    makers = selection.collector, selection.sum_collector
+    kernels += [make(selection.sound_tier()) for make in makers]
+    return {{(f.__name__, str(each)) for f in kernels for each in getattr(f, "signatures", ())}}
 before = signatures()
 rng = np.random.default_rng(0)
 for n in (1, 1000, 100_000, 3 << 20):

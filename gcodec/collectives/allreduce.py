@@ -126,7 +126,7 @@ class Allreduce:
         try:
             frames = self._exchange(name, (shape, tensors, element.name), step, frame, failure)
             started = perf_counter()
-            contents = [decoder.unpack(received, self._kernels) for received in frames]
+            contents = [decoder.prove(received, flat.dtype, self._kernels) for received in frames]
             for rank, content in enumerate(contents):
                 if content.parsed.tensors != contents[self._communicator.rank].parsed.tensors:
                     raise Mismatch(f"the frame of rank {rank} holds other tensors than ours")

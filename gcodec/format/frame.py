@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol, SupportsIndex
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import scratch
 from ..errors import Corrupt, Malformed
 from . import ids
 from .codes import pack_lengths, read_key_codes, read_value_code
@@ -22,6 +23,7 @@ from .header import (
     read_prefix,
 )
 from .ids import FIRST_ANCILLARY_SECTION
+from .scales import UNSCALED, Scales, read_scales, write_runs
 from .sections import (
     SECTION,
     Span,
@@ -76,13 +78,14 @@ class Frame(np.ndarray[Any, Any]):
 
 
 class Tables(NamedTuple):
-    """What chunks refer to: the codebook, code lengths of gap classes and of level indices, and the
-    seed and first chunk number of keys that are drawn."""
+    """What chunks refer to: the codebook, code lengths of gap classes and of level indices, the
+    seed and first chunk number of keys that are drawn, and what values are multiplied by."""
 
     levels: Patterns
     key_codes: NDArray[np.uint8]
     value_code: NDArray[np.uint8]
     seeds: NDArray[np.uint64]
+    scaling: Scales = UNSCALED
 
 
 class Draft(NamedTuple):
@@ -133,24 +136,24 @@ def draft(
     """Allocate the frame for a directory of known sizes; write all but payload and checks."""
     payload_len = place_chunks(directory)
     table, dims = build_tensors(tensors, header.elem_dtype)
-    parts: list[tuple[ids.Section, int, bytes]] = [(ids.Section.TENSORS, len(tensors), table)]
-    if dims:
-        parts.append((ids.Section.DIMS, len(dims) // 8, dims))
-    levels, codes, code = tables.levels, tables.key_codes, tables.value_code
-    if levels.size:
-        parts.append((ids.Section.CODEBOOK, levels.size, levels.tobytes()))
-    parts.append((ids.Section.CHUNKDIR, directory.size, directory.tobytes()))
-    if len(codes):
-        parts.append((ids.Section.KEYCODES, len(codes), pack_lengths(codes)))
-    if code.size:
-        parts.append((ids.Section.VALUECODE, code.size, pack_lengths(code)))
-    if tables.seeds.size:
-        parts.append((ids.Section.SEEDS, tables.seeds.size // 2, tables.seeds.tobytes()))
+    levels, codes, code, seeds, scaling = tables
+    all_parts: tuple[tuple[ids.Section, int, bytes], ...] = (
+        (ids.Section.TENSORS, len(tensors), table),
+        (ids.Section.DIMS, len(dims) // 8, dims),
+        (ids.Section.CODEBOOK, levels.size, levels.tobytes()),
+        (ids.Section.CHUNKDIR, directory.size, directory.tobytes()),
+        (ids.Section.KEYCODES, len(codes), pack_lengths(codes)),
+        (ids.Section.VALUECODE, code.size, pack_lengths(code)),
+        (ids.Section.SCALES, scaling.scales.size, scaling.scales.tobytes()),
+        (ids.Section.SEEDS, seeds.size // 2, seeds.tobytes()),
+        (ids.Section.RUNS, len(scaling.runs), write_runs(scaling.runs)),
+    )
+    parts = [part for part in all_parts if part[1] or part[0] == ids.Section.CHUNKDIR]
     lengths = [(kind, count, len(part)) for kind, count, part in parts]
     lengths.append((ids.Section.PAYLOAD, payload_len // 16, payload_len))
     sections, spans = place(lengths, HEADER_SIZE)
     start, end = spans[ids.Section.PAYLOAD].start, spans[ids.Section.PAYLOAD].stop
-    frame = np.empty(align(end), np.uint8)
+    frame = scratch.empty(align(end), np.uint8)
     meta = bytearray(start - HEADER_SIZE)
     meta[: len(sections)] = sections
     for kind, _, part in parts:
@@ -223,6 +226,7 @@ def parse(buffer: NDArray[np.uint8], kernels: Checks | ModuleType) -> Parsed:
         read_key_codes(meta, spans),
         read_value_code(meta, spans, levels.size),
         read_seeds(meta, spans),
+        read_scales(meta, spans, header.n_elements, element, levels),
     )
     entries = spans[ids.Section.CHUNKDIR]
     if entries.entries != header.n_chunks:

@@ -75,11 +75,10 @@ class Section(IntEnum):
     CONTEXT = 10
     SCALES = 11
     SEEDS = 12
+    RUNS = 13
 
 
-RESERVED_SECTIONS: Final = (
-    Section.SKETCH, Section.BASE, Section.CONTEXT, Section.SCALES
-)  # fmt: skip
+RESERVED_SECTIONS: Final = (Section.SKETCH, Section.BASE, Section.CONTEXT)
 FIRST_ANCILLARY_SECTION: Final = 0x8000
 
 

@@ -24,19 +24,21 @@ _SECTION: Final = struct.Struct("<HHIQ")
 _TENSOR: Final = struct.Struct("<QBB6s")
 
 _PAYLOAD: Final = int(ids.Section.PAYLOAD)
-_CODEBOOK: Final = int(ids.Section.CODEBOOK)
+_OF_ELEMENTS: Final = (int(ids.Section.CODEBOOK), int(ids.Section.SCALES))
 _SEEDS: Final = int(ids.Section.SEEDS)
 _HALF_BYTES: Final[dict[int, int]] = {
     ids.Section.TENSORS: 2 * TENSOR.itemsize,
     ids.Section.DIMS: 16,
     ids.Section.CODEBOOK: 0,
+    ids.Section.SCALES: 0,
     ids.Section.CHUNKDIR: 64,
     ids.Section.PAYLOAD: 32,
     ids.Section.KEYCODES: 32,
     ids.Section.VALUECODE: 1,
     ids.Section.SEEDS: 32,
+    ids.Section.RUNS: 32,
 }
-"""Half bytes of an entry of each section; of the codebook, by element type."""
+"""Half bytes of an entry of each section; of codebook and scales, by element type."""
 
 _ELEMENTS: Final[dict[int, Element]] = {int(kind): element for kind, element in ELEMENTS.items()}
 
@@ -140,7 +142,7 @@ def check_types(spans: Mapping[int, Span], element: Element) -> None:
             raise UnsupportedFeature(
                 f"critical section {name} is not known to this reader: update gcodec"
             )
-        if kind == _CODEBOOK:
+        if kind in _OF_ELEMENTS:
             half_bytes = element.pattern.itemsize * 2
         size = -(-entries * half_bytes // 2)
         if length != size:

@@ -14,14 +14,17 @@ from .layout import Ints, pieces_of
 from .plain import write_checks
 from .read import check_chunks, read_chunks
 from .seeded import drawn_keys
+from .values import VALUE_PACKINGS, fix_values
 
 __all__ = [
     "KEY_PACKINGS",
+    "VALUE_PACKINGS",
     "Content",
     "Packed",
     "better_whole",
     "check_chunks",
     "drawn_keys",
+    "fix_values",
     "pack",
     "pieces_of",
     "read_chunks",

@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import scratch
 from ..format import frame as wire
 from ..format import ids
 from ..format.elements import Element
@@ -19,6 +20,7 @@ from .columns import Columns, find_columns
 from .content import Content
 from .keys import CLASSES, KEY_PACKINGS, seeded
 from .layout import Ints
+from .values import fix_values
 
 N_CODECS: Final = KeyCodec.COLUMNS + 1
 MOST_COUNTS: Final = 1 << 20
@@ -82,7 +84,7 @@ def pack(
     """Choose the smallest packing of what chunks hold; sets the fields of a directory with nnz."""
     n = directory.size
     trials = np.empty((5 + N_CODECS, n), np.int64)
-    gaps, seeds = np.empty(content.keys.size, np.uint32), np.empty(0, np.uint64)
+    gaps, seeds = scratch.empty(content.keys.size, np.uint32), np.empty(0, np.uint64)
     codes = np.zeros((2 * CLASSES, CLASSES), np.uint8)
     coded = np.zeros((2 * CLASSES, CLASSES), np.uint32)
     found, n_codes = None, 0
@@ -136,6 +138,9 @@ def _measure_values(
         directory["val_codec"] = ids.ValueCodec.RAW
         return *nothing, np.empty((2, 0), np.uint32)
     size = content.table.size
+    if content.fixed:
+        codebook = fix_values(directory, content.table)
+        return codebook, nothing[1], np.arange(size, dtype=np.uint32)[None]
     rows = directory.size if directory.size * size <= MOST_COUNTS else 1
     order, lengths = np.empty((2, size), np.int64), np.empty((2, size), np.uint8)
     symbols = np.zeros((2, size), np.uint32)

@@ -17,6 +17,7 @@ class Content(NamedTuple):
     joint : 2 * level + 1 where negative, of each; none if values travel as they are
     table : what each such number decodes to
     own_signs : whether negative levels are others than the positive ones
+    fixed : whether `joint` travels as it is, in one width, and all of `table` with it
     seed : what the keys follow from, if they were drawn
     """
 
@@ -26,4 +27,5 @@ class Content(NamedTuple):
     joint: NDArray[np.uint32] | None
     table: Patterns
     own_signs: bool
+    fixed: bool
     seed: int | None

@@ -14,7 +14,7 @@ from ..format.sections import Tensor
 from .content import Content
 from .keys import Keys, choose_keys, write_keys
 from .layout import Ints
-from .values import Values, choose_values, keep_values, write_values
+from .values import Values, choose_values, fix_values, keep_values, write_values
 
 
 class Plain(NamedTuple):
@@ -72,7 +72,13 @@ def pack(
         values = keep_values(directory, element)
     else:
         table: Patterns = content.table
-        values = choose_values(directory, content.joint, table, content.own_signs, element, kernels)
+        if content.fixed:
+            book, no_code = fix_values(directory, table), np.empty(0, np.uint8)
+            values = Values(content.joint, book, no_code)
+        else:
+            values = choose_values(
+                directory, content.joint, table, content.own_signs, element, kernels
+            )
     keys = choose_keys(directory, content.keys, lengths, tensors, packing, content.seed, kernels)
     measure_chunks(directory, element, keys.rests)
     return Plain(directory, content, keys, values, kernels)

@@ -1,19 +1,17 @@
 """Planes back to keys and values in scratch, everything about them proved (spec section 9)."""
 
 from types import ModuleType
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import scratch
 from ..format.codes import CODE_SPACE
 from ..format.directory import refuse
 from ..format.elements import Patterns
 from ..format.frame import Parsed
 from ..parallel import LEAST_KEPT, run, split
-
-LARGE: Final = 1 << 16
-"""Elements from which on pages count."""
 
 
 def check_chunks(parsed: Parsed, first: int, stop: int | None, kernels: ModuleType) -> None:
@@ -26,7 +24,7 @@ def check_chunks(parsed: Parsed, first: int, stop: int | None, kernels: ModuleTy
 
     for chunk in run(check, split(directory.size, _least(parsed))):
         if chunk >= 0:
-            refuse(90, first + chunk)
+            refuse(95, first + chunk)
 
 
 def read_chunks(
@@ -95,15 +93,8 @@ def _least(parsed: Parsed) -> int:
 
 
 def _scratch(size: int, pattern: np.dtype[Any]) -> tuple[NDArray[np.uint32], Patterns]:
-    """Room for keys and patterns, in one piece: an allocator is more likely to keep it at hand.
-
-    Two that are as large as it would keep are given back, and their pages are made anew each time.
-    """
-    if size < LARGE:
-        return np.empty(size, np.uint32), np.empty(size, pattern)
-    room = np.empty(size * (pattern.itemsize + 4), np.uint8)
-    keys, bits = room[: 4 * size], room[4 * size :]
-    return keys.view(np.uint32), bits.view(pattern)
+    """Room for keys and patterns."""
+    return scratch.empty(size, np.uint32), scratch.empty(size, pattern)
 
 
 def _most_items(directory: NDArray[np.void]) -> int:

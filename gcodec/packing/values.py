@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import LimitExceeded
 from ..format import ids
 from ..format.directory import SIGN, VALUE_HIGH, VALUE_INDEX, VALUE_LOW, plane_words
 from ..format.elements import Element, Patterns
@@ -18,6 +19,10 @@ UNSIGNED: Final = (ValueCodec.FIXED, ValueCodec.RICE, ValueCodec.SIGN, ValueCode
 SIGNED: Final = (ValueCodec.SIGNED_FIXED, ValueCodec.SIGNED_RICE, ValueCodec.SIGNED_HUFFMAN)
 CODE_BITS: Final = 4
 TOO_LARGE: Final = np.iinfo(np.int64).max
+
+
+VALUE_PACKINGS: Final = ("auto", "fixed")
+"""What the `values` parameter of a codec may be."""
 
 
 class Values(NamedTuple):
@@ -38,6 +43,31 @@ def keep_values(directory: NDArray[np.void], element: Element) -> Values:
     """Set the value fields of every chunk for values that travel as they are."""
     directory["val_codec"] = ValueCodec.RAW
     return Values(np.empty(0, np.uint32), np.empty(0, element.pattern), np.empty(0, np.uint8))
+
+
+def fix_values(directory: NDArray[np.void], table: Patterns) -> Patterns:
+    """Set the value fields of every chunk for indices into a table, of one width; the codebook.
+
+    Raises
+    ------
+    LimitExceeded
+        If a codebook cannot hold the table.
+    """
+    if table.size > ids.MAX_LEVELS:
+        raise LimitExceeded(
+            f"the grid has {table.size} levels with both signs, a frame has at most "
+            f"{ids.MAX_LEVELS}: take fewer levels, or leave values out"
+        )
+    filled = directory["nnz"] > 0
+    directory["val_codec"] = np.where(filled, ValueCodec.SIGNED_FIXED, ValueCodec.RAW)
+    directory["val_param"] = np.where(filled, fixed_width(table.size), 0)
+    directory["val_hi_bits"] = directory["level_base"] = 0
+    return table if filled.any() else table[:0]
+
+
+def fixed_width(levels: int) -> int:
+    """Bits of an index into so many levels."""
+    return max((levels - 1).bit_length(), 1)
 
 
 def choose_values(

@@ -26,12 +26,22 @@ class Kept(Protocol):
     def magnitudes(self) -> NDArray[np.float64]:
         """|x| of each."""
 
+    @property
+    def extent(self) -> tuple[float, float]:
+        """The least and the largest magnitude, 0 if there is none; takes no room."""
+
     def scaled(self, patterns: Patterns) -> NDArray[np.float64]:
         """Numbers of magnitude patterns, in the same units."""
 
     @property
     def negative(self) -> NDArray[np.bool_]:
         """Which have a sign bit."""
+
+    def norm(self, kind: str) -> float:
+        """The largest magnitude (`max`) or the Euclidean norm (`l2`), in the same units.
+
+        It is 1 where elements are in units of that norm of their block.
+        """
 
 
 class Grid(NamedTuple):
@@ -53,7 +63,11 @@ class Grid(NamedTuple):
 
 
 class Quantizer(Protocol):
-    """A method of rounding; a frozen dataclass whose `repr` evaluates back to it."""
+    """A method of rounding; a frozen dataclass whose `repr` evaluates back to it.
+
+    Where blocks have scales, these are a `norm` of what is in them, as in `gcodec.scaling.divide`:
+    `max` if the method names no other. If it is `per_sign`, a block has one for each sign.
+    """
 
     @property
     def seed(self) -> int:

@@ -43,6 +43,11 @@ class FewBit:
         if self.centre not in CENTRES:
             raise ValueError(f"centre is one of {', '.join(CENTRES)}, not {self.centre!r}")
 
+    @property
+    def norm(self) -> str:
+        """A block's scale."""
+        return self.centre
+
     def grid(self, kept: Kept) -> Grid:
         count = 1 << self.bits - 1
         ordered = np.sort(kept.magnitudes)

@@ -57,8 +57,7 @@ class Uniform:
         object.__setattr__(self, "seed", check_seed(self.seed))
 
     def grid(self, kept: Kept) -> Grid:
-        low = float(kept.magnitudes.min(initial=np.inf)) if kept.magnitudes.size else 0.0
-        high = float(kept.magnitudes.max(initial=0.0))
+        low, high = kept.extent
         return evenly(kept, low, high, 1 << self.bits - 1, stochastic=self.stochastic)
 
 
@@ -66,7 +65,8 @@ class Uniform:
 class QSGD:
     """Round |x| / norm to one of `levels` + 1 multiples of 1 / levels, right on average.
 
-    Alistarh, Grubic, Li, Tomioka, Vojnovic (NeurIPS 2017), one bucket.
+    Alistarh, Grubic, Li, Tomioka, Vojnovic (NeurIPS 2017). One bucket; as many as there are blocks
+    with `scales` of the codec.
 
     Parameters
     ----------
@@ -91,10 +91,7 @@ class QSGD:
         object.__setattr__(self, "seed", check_seed(self.seed))
 
     def grid(self, kept: Kept) -> Grid:
-        norm = float(kept.magnitudes.max(initial=0.0))
-        if self.norm == "l2" and norm:
-            norm *= float(np.sqrt(np.square(kept.magnitudes / norm).cumsum()[-1]))
-        return evenly(kept, 0.0, norm, self.levels + 1, stochastic=True)
+        return evenly(kept, 0.0, kept.norm(self.norm), self.levels + 1, stochastic=True)
 
 
 @dataclass(frozen=True)
@@ -121,7 +118,7 @@ class TernGrad:
         object.__setattr__(self, "seed", check_seed(self.seed))
 
     def grid(self, kept: Kept) -> Grid:
-        high = float(kept.magnitudes.max(initial=0.0))
+        high = kept.norm("max")
         cut = high
         if self.clip is not None and high:
             signed = np.where(kept.negative, -kept.magnitudes, kept.magnitudes) / high

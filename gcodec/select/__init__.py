@@ -4,6 +4,7 @@ from .blocktopk import BlockTopK
 from .dense import Dense
 from .dgc import DGCSampling
 from .gaussian import GaussianK
+from .logthreshold import LogThreshold
 from .mstopk import MSTopK
 from .quantile import SampledQuantile
 from .randomk import RandomBlock, RandomK
@@ -17,6 +18,7 @@ __all__ = [
     "DGCSampling",
     "Dense",
     "GaussianK",
+    "LogThreshold",
     "MSTopK",
     "RandomBlock",
     "RandomK",

@@ -14,4 +14,4 @@ class Dense:
         return 1.0
 
     def decide(self, statistics: Statistics, state: Any = None) -> Decision:
-        return Decision(0, statistics.n - statistics.count_above(0), statistics.n)
+        return Decision(0, statistics.n, statistics.n)  # however many zeros there are

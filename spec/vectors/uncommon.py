@@ -1,6 +1,7 @@
 """Legal frames that no encoder of gcodec 0.1 writes."""
 
 import random
+import struct
 
 from writer import (
     ALL,
@@ -380,6 +381,122 @@ def drawn():
     }  # fmt: skip
 
 
+def scaled():
+    """Values times scales."""
+    forms = {1: "<f", 2: "<e", 4: "<d"}
+
+    def times(pattern, scale, element):
+        """Rounded once: a product of numbers of 32 bits and less is exact in float64."""
+        size = width_of(element) // 8
+        a, b = (
+            struct.unpack(forms[element], x.to_bytes(size, "little"))[0] for x in (pattern, scale)
+        )
+        return int.from_bytes(struct.pack(forms[element], a * b), "little")
+
+    def of(about, runs, scales, element=1, codecs=VALUE_CODECS, levels=LEVELS_OF, size=64):
+        """A chunk of 64 positions for each value codec, RICE keys but in the first."""
+        rng = random.Random(10)
+        starts = [sum(run[0] for run in runs[:i]) for i in range(len(runs))]
+        ends = [
+            start + min(block * (i + 1), positions)
+            for start, (positions, block) in zip(starts, runs, strict=True)
+            for i in range(-(-positions // block))
+        ]
+        each, sign = len(scales) // len(ends), 1 << width_of(element) - 1
+        chunks, keys, patterns = [], [], []
+        for i, value in enumerate(codecs):
+            own = sorted(rng.sample(range(size), size // 3))
+            key = (BITMAP, 0) if i == 0 else (RICE, 1)
+            indices = [rng.randrange(4) if value[0] != SIGN else 0 for _ in own]
+            negative = [rng.random() < 0.5 for _ in own]
+            if value[0] == RAW:
+                packed = found = [rng.getrandbits(width_of(element)) for _ in own]
+            elif value[0] > 16:
+                packed, found = indices, [levels[element][j] for j in indices]
+            else:
+                packed = list(zip(indices, negative, strict=True))
+                found = [levels[element][j] | sign * minus for j, minus in packed]
+            chunks.append(
+                make_chunk(own, packed, key, value, 0, size, codes=((), (), FOUR),
+                    bits=width_of(element))
+            )  # fmt: skip
+            for key, pattern in zip(own, found, strict=True):
+                block = next(j for j, end in enumerate(ends) if size * i + key < end)
+                scale = scales[block * each + (each - 1) * (pattern >= sign)]
+                keys.append(size * i + key)
+                raw = value[0] == RAW
+                patterns.append(pattern if raw else times(pattern, scale, element))
+        writer = Writer(
+            size * len(codecs), 6, chunks, levels[element], [], FOUR, runs=runs, scales=scales,
+            element=element,
+        )  # fmt: skip
+        return about, writer, keys, patterns
+
+    def scales_of(rng, count, element):
+        """Any below 2^10, subnormal ones and zeros among them."""
+        width, p = reference.ELEMENTS[element]
+        most = (2 ** (width - 2 - p) - 1 + 10) << p
+        return [rng.choice((0, rng.randrange(1 << p), rng.randrange(most))) for _ in range(count)]
+
+    rng = random.Random(11)
+    odd = [(100, 7), (1, 1), (200, 2**64 - 1), (131, 50), (80, 80)]
+    blocks = 15 + 1 + 1 + 3 + 1
+    signed = [0x3FC00001, 0xBF800003, 0x00800001, 0x3F7FFFFF]
+    tiny = [0, 1, 0x007FFFFF, 0x00800000]
+    positive = [c for c in VALUE_CODECS if c[0] != RAW]
+    own = [c for c in VALUE_CODECS if c[0] > 16]
+    made = {
+        "scaled": of(
+            "scales of blocks of any length, in chunks of every value codec",
+            odd,
+            scales_of(rng, blocks, 1),
+        ),
+        "scaled-per-sign": of("two scales for each block", odd, scales_of(rng, 2 * blocks, 1)),
+        "scaled-float16": of("scales of float16", odd, scales_of(rng, blocks, 2), 2),
+        "scaled-float64": of(
+            "scales of float64, two for each block", odd, scales_of(rng, 2 * blocks, 4), 4
+        ),
+        "scaled-float16-tiny": of(
+            "products of float16 that are subnormal",
+            [(448, 1)],
+            scales_of(rng, 448, 2),
+            2,
+            positive,
+            {2: [1, 0x3BFF, 0x0400, 0x03FF]},
+        ),
+        "scaled-rounded": of(
+            "levels of many bits, so that products are rounded",
+            [(192, 1)],
+            [rng.randrange(0x7D000000) for _ in range(192)],
+            1,
+            own,
+            {1: signed},
+        ),
+        "scaled-tiny": of(
+            "products that are subnormal, or become zero",
+            [(448, 3)],
+            [rng.randrange(0x3F000000, 0x40800000) for _ in range(150)],
+            1,
+            positive,
+            {1: tiny},
+        ),
+        "scaled-by-0": of("scales of zero", [(512, 512)], [0]),
+        "scales-one-block": of("one block of 2^64 - 1 positions", [(512, 2**64 - 1)], [TWO]),
+    }
+    half = [0x3F80, 0x4000, 0x4080, 0x4100]
+    bfloat16 = one(
+        "scales of bfloat16: 0.5, 3 and 2^-120", 64, 6, [0, 1, 62, 63],
+        [0x3F00, 0x41C0, 0x40C0, 0x0500], packed=[0, 3, 1, 2], value=(SIGNED_FIXED, 2), levels=half,
+        element=3, runs=[(1, 1), (62, 62), (1, 1)], scales=[0x3F00, 0x4040, 0x0400],
+    )  # fmt: skip
+    raw = one("scales, and RAW values alone", 64, 6, [3], [ONE], runs=[(64, 64)], scales=[TWO])
+    empty = one(
+        "SCALES and RUNS present, with no entry", 64, 6, [3], [ONE],
+        sections={11: (0, b""), 13: (0, b"")},
+    )  # fmt: skip
+    return made | {"scaled-bfloat16": bfloat16, "scales-raw": raw, "scales-empty": empty}
+
+
 def lone_class(of_class):
     return classes((of_class, 1))
 
@@ -403,7 +520,7 @@ def frames():
             header={"ancillary_features": 2**32 - 1}),
         "header-192": of("header_len 192, the last 64 bytes hold anything", header_len=192),
         "minor-255": of("a later minor version", header={"minor": 255}),
-        "empty-sections": one("DIMS, CODEBOOK, KEYCODES, VALUECODE and SEEDS present and empty", 1,
+        "empty-sections": one("all sections that may be empty present and empty", 1,
             6, [0], [TWO], keep_empty=True, tensors=[("", ())]),
         "codes-unused": of("levels and codes that no chunk uses", levels=LEVELS, key_codes=CODES,
             value_code=FOUR),
@@ -429,7 +546,7 @@ def frames():
 def UNCOMMON():  # noqa: N802
     """{name: (about, frame, keys, values)}."""
     made = {"every-pair": pairs(), "empty-chunks": empty_chunks(), "full-chunks": full_chunks()}
-    for group in (large, levels, elements, dense, gaps, columns, drawn, frames):
+    for group in (large, levels, elements, dense, gaps, columns, drawn, scaled, frames):
         made |= group()
     made = {name: (about, w.write(), k, v) for name, (about, w, k, v) in made.items()}
     _, frame, keys, values = made["minor-255"]

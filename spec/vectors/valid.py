@@ -231,6 +231,15 @@ def whole():
             "dense|reclog", spread(400, range(199), [1, -2, 4]), {}),
         "dense-half-zeros": ("half are not zero, so zeros are stored", "dense|reclog",
             spread(400, range(200), [1, -2, 4]), {}),
+        "fixed-values": ("SIGNED_FIXED values, all levels of the grid",
+            "reclog:ratio=0.3,per_octave=1,values=fixed",
+            spread(3000, range(0, 3000, 3), [1, -2, 4, -8, 64]), {}),
+        "fixed-values-dense": ("all elements as SIGNED_FIXED values, most of them zero",
+            "dense|reclog|fixed", spread(1500, range(0, 1500, 7), [1, -2, 4, -8, 64]), {}),
+        "fixed-values-float16": ("the same of float16", "dense|reclog|fixed",
+            spread(1500, range(0, 1500, 7), [1, -2, 4, -8, 64], np.float16), {}),
+        "fixed-values-none": ("nothing stored, so no levels",
+            "reclog:k=5,per_octave=1,values=fixed", np.zeros(100, np.float32), {}),
         "whole-chunks": ("99 % is kept, so chunks are stored whole, with zeros", "topk:ratio=0.99",
             most, {}),
         "per-tensor": ("the larger half of each tensor", "topk:ratio=0.5,per_tensor=1", joined,
@@ -291,8 +300,9 @@ def quantised(flat, per_octave):
 
 def codec_of(recipe):
     """Of a recipe, or of `dense|reclog`: all elements on a grid of powers of two."""
-    if recipe == "dense|reclog":
-        return gcodec.Codec(gcodec.Dense(), gcodec.ReciprocalLog(1))
+    if recipe.startswith("dense|reclog"):
+        values = "fixed" if recipe.endswith("fixed") else "auto"
+        return gcodec.Codec(gcodec.Dense(), gcodec.ReciprocalLog(1), values=values)
     return gcodec.get_codec(recipe)
 
 
@@ -361,10 +371,57 @@ def VALID():  # noqa: N802 - the folders of vectors are named like this
         values = bits[keys]
         if codec.quantize != gcodec.Raw():
             values = quantised(flat[keys], codec.quantize.per_octave)
-            if 2 * np.count_nonzero(values) < values.size:
+            if 2 * np.count_nonzero(values) < values.size and codec.values == "auto":
                 keys, values = keys[values != 0], values[values != 0]
         vectors[name] = f"{about}; recipe {recipe}", frame, keys.tolist(), values.tolist() or [0]
-    return vectors | slices()
+    return vectors | slices() | scaled()
+
+
+def scaled():
+    """Blocks with scales: signs and means, and one log level for each factor of two."""
+    rows = np.array([[1, -3, 0, 2], [8, 8, -8, 8], [0, 0, 0, 0], [-5, 1, 1, 1]], np.float32)
+    long = spread(6000, at([0, 5999, 7]), [3, -1.5, 0.75, 6, -12])
+    means = np.repeat(np.abs(rows).mean(1), 4) * np.where(np.signbit(rows), -1, 1).reshape(-1)
+    signed = np.where(rows < 0, [[-3], [-8], [0], [-5]], [[1], [8], [0], [1]]).reshape(-1)
+    kept = np.flatnonzero(long)
+    largest = 12 if kept.size else 0
+    level = np.float32(2 / (math.sqrt(2) + math.sqrt(0.5)))
+    ends = np.append(np.arange(100, 6000, 100), 6000)
+    tops = np.array([np.abs(long[end - 100 : end]).max() for end in ends], np.float32)
+    scale = tops[kept // 100]
+    units = np.exp2(np.round(np.log2(np.abs(long[kept]) / scale))).astype(np.float32) * level
+    by_block = np.copysign(units * scale, long[kept])
+    whole = np.exp2(np.round(np.log2(np.abs(long[kept]) / largest))).astype(np.float32) * level
+    by_tensor = np.copysign(whole * np.float32(largest), long[kept])
+    made = {
+        "scales-row": ("a mean of magnitudes for each row", "efsignsgd:scales=row", rows, {},
+            np.arange(16), means.astype(np.float32)),
+        "scales-per-sign": ("a mean of each sign for each row", "onebit:scales=row", rows, {},
+            np.arange(16), signed.astype(np.float32)),
+        "scales-blocks": ("the largest of every 100", "reclog:ratio=1,per_octave=1,scales=100",
+            long, {}, kept, by_block),
+        "scales-tensor": ("the largest of a tensor", "reclog:ratio=1,per_octave=1,scales=tensor",
+            long, {}, kept, by_tensor),
+    }  # fmt: skip
+    vectors = {}
+    for name, (about, recipe, gradient, options, keys, values) in made.items():
+        frame = bytes(gcodec.get_codec(recipe).encode(gradient, **options))
+        vectors[name] = (
+            f"{about}; recipe {recipe}",
+            frame,
+            keys.tolist(),
+            values.view(np.uint32).tolist(),
+        )
+    frame = gcodec.get_codec("reclog:ratio=1,per_octave=1,scales=100").encode(long)
+    size = 1 << gcodec.inspect(frame).header["chunk_log2"]
+    inside = kept >= size
+    vectors["scales-slice"] = (
+        f"elements {size} to 6000 of scales-blocks, by slice, which cuts a block",
+        bytes(gcodec.slice(frame, size, 6000)),
+        (kept[inside] - size).tolist(),
+        by_block[inside].view(np.uint32).tolist(),
+    )
+    return vectors
 
 
 def slices():

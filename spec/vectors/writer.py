@@ -178,6 +178,8 @@ class Writer:
     key_codes: list = field(default_factory=list)
     value_code: list = field(default_factory=list)
     seeds: list = field(default_factory=list)
+    runs: list = field(default_factory=list)
+    scales: list = field(default_factory=list)
     tensors: list | None = None
     header_len: int = 128
     header: dict = field(default_factory=dict)
@@ -214,7 +216,9 @@ class Writer:
             6: (len(payload) // 16, payload),
             7: (len(self.key_codes), key_codes),
             8: (len(self.value_code), pack_halves(self.value_code)),
+            11: (len(self.scales), struct.pack(f"<{len(self.scales)}{form}", *self.scales)),
             12: (len(self.seeds) // 2, struct.pack(f"<{len(self.seeds)}Q", *self.seeds)),
+            13: (len(self.runs), b"".join(struct.pack("<2Q", *run) for run in self.runs)),
         }
         needed = (1, 5, 6)
         kept = {

@@ -58,7 +58,7 @@ def test_default_names_and_sparse_input(tmp_path, capsys):
         (
             ["encode", "grad.npy", "--codec", "topk:rate=1"],
             64,
-            "topk takes ratio=, k=, keys=, per_tensor=",
+            "topk takes ratio=, k=, keys=, values=, scales=, per_tensor=",
         ),
         (["encode", "grad.npy", "--codec", "topk:ratio=7"], 64, "in (0, 1]"),
         (["encode", "grad.npy", "--step", "-1"], 65, "outside 0..2^64-1"),

@@ -24,6 +24,8 @@ SELECTORS = (
     gcodec.RedSync(RATIO),
     gcodec.Threshold(0.5, "max"),
     gcodec.Threshold(2.0, "rms"),
+    gcodec.LogThreshold(-4),
+    gcodec.LogThreshold(1, base=1.7),
     gcodec.BlockTopK(3, 256),
     gcodec.RandomK(RATIO),
     gcodec.RandomBlock(RATIO),
@@ -33,6 +35,10 @@ QUANTIZERS = (
     gcodec.Raw(),
     gcodec.ReciprocalLog(4),
     gcodec.ReciprocalLog(1, stochastic=True),
+    gcodec.ReciprocalLog(base=1.3),
+    gcodec.ReciprocalLog(base=3.0, stochastic=True),
+    gcodec.ReciprocalLog(2, bits=3),
+    gcodec.ReciprocalLog(2, bits=3, stochastic=True),
     gcodec.Uniform(8),
     gcodec.Uniform(3, stochastic=True),
     gcodec.QSGD(7),
@@ -51,6 +57,7 @@ QUANTIZERS = (
 )
 EXACTLY_K = (gcodec.TopK, gcodec.MSTopK, gcodec.RedSync)
 SENDS_ZEROS = (gcodec.RandomK, gcodec.RandomBlock, gcodec.Dense)
+BY_SIZE = (gcodec.Threshold, gcodec.LogThreshold)
 STERBENZ = (gcodec.Raw, gcodec.Cast)
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 N = 5000
@@ -133,7 +140,7 @@ def check(select, quantize, grad):
         assert (stored[whole] == sizes[whole]).all()
     if isinstance(select, EXACTLY_K) and isinstance(quantize, gcodec.Raw):
         assert sent == min(wanted, nonzero)
-    if not isinstance(select, (*SENDS_ZEROS, gcodec.Threshold, gcodec.BlockTopK)) and nonzero:
+    if not isinstance(select, (*SENDS_ZEROS, *BY_SIZE, gcodec.BlockTopK)) and nonzero:
         assert keys.size <= 2 * wanted
         if isinstance(quantize, gcodec.Raw):
             assert keys.size >= min(wanted, nonzero) // 2
@@ -263,10 +270,14 @@ def test_a_failed_encode_changes_nothing(select):
 UNBIASED = (
     gcodec.Codec(gcodec.Dense(), gcodec.QSGD(3)),
     gcodec.Codec(gcodec.Dense(), gcodec.QSGD(2, "l2")),
+    gcodec.Codec(gcodec.Dense(), gcodec.QSGD(3), scales=64),
+    gcodec.Codec(gcodec.Dense(), gcodec.QSGD(2, "l2"), scales=32),
     gcodec.Codec(gcodec.Dense(), gcodec.TernGrad()),
     gcodec.Codec(gcodec.Dense(), gcodec.Natural()),
     gcodec.Codec(gcodec.Dense(), gcodec.Uniform(3, stochastic=True)),
     gcodec.Codec(gcodec.Dense(), gcodec.ReciprocalLog(1, stochastic=True)),
+    gcodec.Codec(gcodec.Dense(), gcodec.ReciprocalLog(base=1.5, stochastic=True)),
+    gcodec.Codec(gcodec.Dense(), gcodec.ReciprocalLog(1, bits=3, stochastic=True)),
     gcodec.Codec(gcodec.RandomK(0.1, unbiased=True), gcodec.Raw()),
     gcodec.Codec(gcodec.RandomBlock(0.1, unbiased=True), gcodec.Raw()),
 )

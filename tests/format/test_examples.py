@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from document import EXAMPLES, block, example, hex_block, hex_lines, table_after
+from document import EXAMPLES, SPEC, block, example, hex_block, hex_lines, table_after
 
 import gcodec
 from gcodec.format import codes, ids
@@ -88,6 +88,20 @@ def test_examples(kind, backend):
     else:
         assert np.sign(decoded).tolist() == np.sign(values).tolist()
         assert (np.abs(decoded / values - 1) < 1 / 3 + 0.01).all()
+
+
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+def test_example_of_scales(backend):
+    given = json.loads(block("json scaled"))
+    gradient = np.array(given["gradient"], np.float32)
+    frame = gcodec.get_codec(given["recipe"], backend=backend).encode(gradient)
+    parsed = wire.parse(np.asarray(frame), KERNELS)
+    runs, scales, each = parsed.tables.scaling
+    parts = parsed.tables.levels, parsed.payload, scales, runs.astype("<u8")
+    assert b"".join(part.tobytes() for part in parts) == hex_block("scaled")
+    assert each == 2
+    decoded = ", ".join(f"{x:g}" for x in gcodec.decode(frame).reshape(-1))
+    assert f"It decodes to {decoded}." in SPEC
 
 
 def test_examples_show_every_codec():

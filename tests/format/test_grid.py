@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rationals import number, search
 
+from gcodec.format import logarithm
 from gcodec.format.elements import ELEMENTS, FLOAT32
-from gcodec.quantize import ReciprocalLog, reclog
+from gcodec.quantize import ReciprocalLog
 
 STEPS = (1, 2, 4, 8, 16)
 EVERY = pytest.mark.parametrize("element", ELEMENTS.values(), ids=lambda element: element.name)
@@ -177,7 +178,7 @@ def test_numbers_in_the_specification():
         return struct.pack(">d", value).hex()
 
     stated = json.loads(block("json reclog-grid"))
-    assert tuple(map(int, stated)) == STEPS == reclog.STEPS
+    assert tuple(map(int, stated)) == STEPS == logarithm.STEPS
     for steps, grid in stated.items():
         assert grid["thresholds"] == thresholds(int(steps), 23)
         assert grid["levels"] == [pattern(point) for point in points(int(steps))]

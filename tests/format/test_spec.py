@@ -77,7 +77,12 @@ def test_section_types():
     }
     sizes = {int(row["type"]): row["entry size"] for row in rows if row["entry size"]}
     known = {kind: str(size // 2) for kind, size in wire_sections._HALF_BYTES.items()}
-    assert sizes == {**known, ids.Section.CODEBOOK: "B / 8", ids.Section.VALUECODE: "1/2"}
+    other = {
+        ids.Section.CODEBOOK: "B / 8",
+        ids.Section.SCALES: "B / 8",
+        ids.Section.VALUECODE: "1/2",
+    }
+    assert sizes == known | other
     assert wire_sections._HALF_BYTES[ids.Section.VALUECODE] == 1
     reserved = [row["name"] for row in rows if row["content"].startswith("reserved")]
     assert reserved == [section.name for section in ids.RESERVED_SECTIONS]

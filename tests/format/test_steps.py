@@ -23,7 +23,7 @@ from gcodec.format.directory import CHUNK
 from gcodec.format.header import Header
 from gcodec.format.sections import Tensor
 
-FIRST_UNORDERED, LAST_UNORDERED = 91, 107
+FIRST_UNORDERED, LAST_UNORDERED = 96, 112
 
 
 def without_numbers(error):
@@ -125,9 +125,9 @@ def test_meta_check_covers_the_tail_of_a_long_header(at):
         ("deep", [("dim", 0, 2**48 + 1), ("tensor 1", "dtype", 2)], 47, "tensor 0"),
         ("columns", [("key code", 0, 0x20), ("key code", 16, 0xD0)], 55, "key code 0"),
         ("columns", [("key code", 0, 0x20), ("key code", 31, 1)], 53, "a key code"),
-        ("two", [("chunk 0", "columns", 1), ("chunk 1", "key_codec", 0)], 62, "chunk 1"),
-        ("two", [("chunk 1", "columns", 1), ("chunk 0", "columns", 1)], 75, "chunk 0"),
-        ("two", [("flip", 8, 1), ("chunk 1", "check", 0)], 90, "chunk 1"),
+        ("two", [("chunk 0", "columns", 1), ("chunk 1", "key_codec", 0)], 67, "chunk 1"),
+        ("two", [("chunk 1", "columns", 1), ("chunk 0", "columns", 1)], 80, "chunk 0"),
+        ("two", [("flip", 8, 1), ("chunk 1", "check", 0)], 95, "chunk 1"),
     ],
 )
 def test_steps_of_one_bracket_go_item_by_item_others_step_by_step(base, pokes, step, where):
@@ -157,20 +157,20 @@ def test_steps_50_52_and_56_too_large_tables(step, most, tables):
         assert (error is None) if size == most else type(error).__name__ == STEPS[step]["class"]
 
 
-def test_steps_108_and_109_come_after_89_and_here_before_the_payload():
-    frame, faulty, early = BASES["frame"], broken(*FAULTS[107]), broken(*FAULTS[86])
+def test_steps_113_and_114_come_after_94_and_here_before_the_payload():
+    frame, faulty, early = BASES["frame"], broken(*FAULTS[112]), broken(*FAULTS[91])
     for step, arguments in (
-        (108, {"max_elements": 9}),
-        (109, {"out": np.zeros(9, np.float32)}),
-        (109, {"out": np.zeros(10)}),
+        (113, {"max_elements": 9}),
+        (114, {"out": np.zeros(9, np.float32)}),
+        (114, {"out": np.zeros(10)}),
     ):
         assert type(refusal(frame, **arguments)).__name__ == STEPS[step]["class"]
         assert type(refusal(faulty, **arguments)).__name__ == STEPS[step]["class"]
-        assert type(refusal(early, **arguments)).__name__ == STEPS[86]["class"]
+        assert type(refusal(early, **arguments)).__name__ == STEPS[91]["class"]
 
 
-def test_a_part_of_a_frame_takes_steps_1_to_89_of_all_of_it():
-    """And steps 90 to 107 of the chunks that hold the part alone."""
+def test_a_part_of_a_frame_takes_steps_1_to_94_of_all_of_it():
+    """And steps 95 to 112 of the chunks that hold the part alone."""
     early = broken("two", [("chunk 1", "columns", 1)])
     late = broken("two", [("flip", 16, 1), ("chunk 1", "check", 0)])
     size = 1 << gcodec.inspect(BASES["two"]).header["chunk_log2"]

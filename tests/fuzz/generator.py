@@ -12,6 +12,9 @@ MAX_CLASS, CLASSES = 25, 32
 DENSE = 0.1
 """Share of dense frames."""
 
+SCALED = 0.5
+"""Share of frames whose values are multiplied by scales."""
+
 ALL_SYMBOLS = 0.6
 """Share of codes that all symbols have; else the first few do, or one alone."""
 
@@ -36,8 +39,23 @@ def draw_frame(rng):
         for i, start in enumerate(range(0, n, 1 << chunk_log2))
     ]
     header = {"frame_kind": reference.DENSE} if dense else {}
-    parts = (chunks, levels, key_codes, codes[2], seeds)
+    runs, scales = draw_scales(rng, n, max(levels), element) if rng.random() < SCALED else ([], [])
+    parts = (chunks, levels, key_codes, codes[2], seeds, runs, scales)
     return writer.Writer(n, chunk_log2, *parts, header=header, element=element).write()
+
+
+def draw_scales(rng, n, largest, element):
+    """Runs of any lengths, and scales that make nothing infinite."""
+    bits, significand = reference.ELEMENTS[element]
+    infinity = (1 << bits - 1) - (1 << significand)
+    ends = sorted({n, *(rng.randrange(1, n + 1) for _ in range(rng.randrange(4)))})
+    lengths = [b - a for a, b in pairwise([0, *ends])]
+    runs = [(length, rng.choice((1, 7, 64, length, 2**64 - 1))) for length in lengths]
+    blocks = sum(-(-length // block) for length, block in runs)
+    most = rng.choice((1, 1 << significand, infinity))
+    while reference.product(largest, most - 1, bits, significand) >= infinity:
+        most //= 2
+    return runs, [rng.randrange(most) for _ in range(blocks * rng.choice((1, 2)))]
 
 
 def draw_code(rng, symbols):

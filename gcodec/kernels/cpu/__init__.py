@@ -2,6 +2,15 @@
 
 from .accumulate import accumulate, add_pairs, scatter, settle
 from .checksum import chunk_checks, xxh64
+from .dense import (
+    add_fields,
+    add_up,
+    add_values,
+    code_chunks,
+    fields_are_sound,
+    put_fields,
+    put_values,
+)
 from .directory import check_directory, levels_are_sound
 from .huffman import code_lengths, codes
 from .keys import (
@@ -13,6 +22,7 @@ from .keys import (
 from .levels import measure_values
 from .measure import measure_keys
 from .quantize import quantize, round_randomly
+from .scales import find_blocks, rescale
 from .selection import (
     collect,
     collect_sum,
@@ -32,9 +42,13 @@ from .write import measure_chunks, write_chunks
 
 __all__ = [
     "accumulate",
+    "add_fields",
     "add_pairs",
+    "add_up",
+    "add_values",
     "check_directory",
     "chunk_checks",
+    "code_chunks",
     "code_lengths",
     "codes",
     "collect",
@@ -43,6 +57,8 @@ __all__ = [
     "correct",
     "count_above",
     "count_classes",
+    "fields_are_sound",
+    "find_blocks",
     "first_corrupt",
     "kth_magnitude",
     "largest_between",
@@ -54,9 +70,12 @@ __all__ = [
     "measure_keys",
     "measure_values",
     "pick",
+    "put_fields",
+    "put_values",
     "quantize",
     "read_keys",
     "read_values",
+    "rescale",
     "round_randomly",
     "scatter",
     "settle",

@@ -17,31 +17,48 @@ def _rotate(x, by):
 
 
 @helper
-def _round(lane, word):
+def lanes_of(seed):
+    """All four, before the first word."""
+    return seed + P1 + P2, seed + P2, seed, seed - P1
+
+
+@helper
+def mix(lane, word):
+    """A lane, one word later."""
     return _rotate(lane + word * P2, 31) * P1
 
 
 @helper
 def _hash(data, seed):
-    size = np.uint64(data.size)
     words = data[: data.size // 8 * 8].view(np.uint64)
     done = np.uint64(0)
     if data.size >= 32:
-        a, b, c, d = seed + P1 + P2, seed + P2, seed, seed - P1
+        a, b, c, d = lanes_of(seed)
         for _ in range(data.size // 32):
-            a = _round(a, words[done])
-            b = _round(b, words[done + np.uint64(1)])
-            c = _round(c, words[done + np.uint64(2)])
-            d = _round(d, words[done + np.uint64(3)])
+            a = mix(a, words[done])
+            b = mix(b, words[done + np.uint64(1)])
+            c = mix(c, words[done + np.uint64(2)])
+            d = mix(d, words[done + np.uint64(3)])
             done += np.uint64(4)
-        h = _rotate(a, 1) + _rotate(b, 7) + _rotate(c, 12) + _rotate(d, 18)
-        for lane in (a, b, c, d):
-            h = (h ^ _round(np.uint64(0), lane)) * P1 + P4
-    else:
-        h = seed + P5
-    h += size
+        return _finish(_join(a, b, c, d), data, words, done)
+    return _finish(seed + P5, data, words, done)
+
+
+@helper
+def _join(a, b, c, d):
+    """All four lanes."""
+    h = _rotate(a, 1) + _rotate(b, 7) + _rotate(c, 12) + _rotate(d, 18)
+    for lane in (a, b, c, d):
+        h = (h ^ mix(np.uint64(0), lane)) * P1 + P4
+    return h
+
+
+@helper
+def _finish(h, data, words, done):
+    """What comes after the lanes, which took so many words."""
+    h += np.uint64(data.size)
     while done < np.uint64(words.size):
-        h = _rotate(h ^ _round(np.uint64(0), words[done]), 27) * P1 + P4
+        h = _rotate(h ^ mix(np.uint64(0), words[done]), 27) * P1 + P4
         done += np.uint64(1)
     tail = data[words.size * 8 :]
     rest = 0
@@ -53,6 +70,11 @@ def _hash(data, seed):
         rest = 4
     for i in range(rest, tail.size):
         h = _rotate(h ^ (np.uint64(tail[i]) * P5), 11) * P1
+    return _spread(h)
+
+
+@helper
+def _spread(h):
     h = (h ^ (h >> np.uint64(33))) * P2
     h = (h ^ (h >> np.uint64(29))) * P3
     return h ^ (h >> np.uint64(32))
@@ -68,6 +90,15 @@ def xxh64(data, seed):
 def digest(data, seed):
     """XXH64 of uint8[n] with a uint64 as seed, for other kernels."""
     return _hash(data, seed)
+
+
+@helper
+def digest_of_lanes(a, b, c, d, size, zeros):
+    """XXH64 of so many bytes: what went into the lanes, and some words of zeros."""
+    h = _join(a, b, c, d) + size
+    for _ in range(zeros):
+        h = _rotate(h, 27) * P1 + P4
+    return _spread(h)
 
 
 @kernel

@@ -37,23 +37,23 @@ def read_columns(payload, head, pieces, rests, positions, columns, keys):
     for word in range(first, last, TWO):
         width, phase, length, active = _head(payload, word)
         if length == ZERO or (phase >= width if width != ZERO else (phase | active) != ZERO):
-            return 98
+            return 103
         total += length
         listed += active
     if total != positions or listed != np.uint64(columns.size):
-        return 99
+        return 104
     j = ZERO
     for word in range(first, last, TWO):
         width, _, _, active = _head(payload, word)
         if active > listed - j:  # nor later: bytes may change under us
-            return 99
+            return 104
         following = ZERO
         for _ in range(active):
             bits = np.uint64(columns[j]) - ONE
             following += gap_of(payload, rests, bits)
             rests += bits
             if following > width:
-                return 100
+                return 105
             columns[j] = following - ONE
             j += ONE
     return _read_places(payload, first, last, rests, positions, columns, keys)
@@ -71,12 +71,12 @@ def _read_places(payload, word, last, rests, positions, columns, keys):
         rests += bits
         while following > end:
             if word == last:
-                return 101
+                return 106
             begin += length
             listed += active
             width, phase, length, active = _head(payload, word)
             if begin + length > positions or listed + active > np.uint64(columns.size):
-                return 99
+                return 104
             word += TWO
             start, row = end, ZERO
             end += _places(width, phase, length, active)
@@ -88,9 +88,9 @@ def _read_places(payload, word, last, rests, positions, columns, keys):
                 rank = local - row * active
             local = row * width + np.uint64(columns[listed + rank])
             if local < phase:
-                return 101
+                return 106
             local -= phase
         if local >= length:
-            return 101
+            return 106
         keys[j] = begin + local
     return 0

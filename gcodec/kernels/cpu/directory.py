@@ -101,19 +101,19 @@ def check_directory(directory, facts):
     if step != NO_STEP:
         return step, at
     if stored != n_stored:
-        return 86, -1
+        return 91, -1
     if length_at >= 0:
-        return 87, length_at
+        return 92, length_at
     if offset_at >= 0:
-        return 88, offset_at
+        return 93, offset_at
     if 16 * end != payload:
-        return 89, -1
+        return 94, -1
     return 0, -1
 
 
 @inner
 def _entry_fault(entry, positions, dense, facts):
-    """The first of steps 62 to 85 that an entry fails, or 0."""
+    """The first of steps 67 to 90 that an entry fails, or 0."""
     levels, key_codes, value_code, seeds = facts[6:]
     key, value = entry.key_codec, entry.val_codec
     nnz, columns = np.int64(entry.nnz), np.int64(entry.columns)
@@ -121,38 +121,38 @@ def _entry_fault(entry, positions, dense, facts):
     high, value_high = np.int64(entry.key_hi_bits), np.int64(entry.val_hi_bits)
     base = np.int64(entry.level_base)
     if key == 0:
-        return 62
-    if not (key <= DELTA or BLOCKS <= key <= SEEDED):
-        return 63
-    if value == 0:
-        return 64
-    if not (value <= HUFFMAN or is_fixed(value) or is_rice(value) or is_huffman(value)):
-        return 65
-    if nnz > positions:
-        return 66
-    if key == KEY_RICE and param > MAX_KEY_RICE:
         return 67
-    if key == COO and param > MAX_KEY_WIDTH:
+    if not (key <= DELTA or BLOCKS <= key <= SEEDED):
         return 68
-    if key == COO and nnz > 0 and param == 0:
+    if value == 0:
         return 69
-    if key == DELTA and nnz > 0 and param >= key_codes:
+    if not (value <= HUFFMAN or is_fixed(value) or is_rice(value) or is_huffman(value)):
         return 70
-    if nnz > 0 and ((key == COLUMNS and key_codes < 2) or (key == SEEDED and seeds == 0)):
+    if nnz > positions:
         return 71
-    if key == COLUMNS and nnz > 0 and param == 0:
+    if key == KEY_RICE and param > MAX_KEY_RICE:
         return 72
-    if (key in (ALL, BITMAP, BLOCKS, SEEDED)) and param != 0:
+    if key == COO and param > MAX_KEY_WIDTH:
         return 73
+    if key == COO and nnz > 0 and param == 0:
+        return 74
+    if key == DELTA and nnz > 0 and param >= key_codes:
+        return 75
+    if nnz > 0 and ((key == COLUMNS and key_codes < 2) or (key == SEEDED and seeds == 0)):
+        return 76
+    if key == COLUMNS and nnz > 0 and param == 0:
+        return 77
+    if (key in (ALL, BITMAP, BLOCKS, SEEDED)) and param != 0:
+        return 78
     if key == COLUMNS:
         if columns > nnz or (columns == 0 and nnz > 0):
-            return 74
+            return 79
     elif columns != 0:
-        return 75
+        return 80
     if key == ALL and nnz > 0 and nnz != positions:
-        return 76
+        return 81
     if dense and key != ALL:
-        return 77
+        return 82
     least = most = np.int64(0)
     if nnz > 0 and key == KEY_RICE:
         least, most = nnz, nnz + ((positions - nnz) >> param)
@@ -163,35 +163,35 @@ def _entry_fault(entry, positions, dense, facts):
     elif key == BLOCKS:
         most = (MAX_CLASS - 1) * nnz
     if high < least or high > most:
-        return 78
+        return 83
     if is_fixed(value) or is_rice(value):
         if value_param > MAX_VALUE_RICE:
-            return 79
+            return 84
         if value == SIGNED_FIXED and nnz > 0 and value_param == 0:
-            return 80
+            return 85
     elif value_param != 0:
-        return 80
+        return 85
     if (value == RAW or is_huffman(value)) and base != 0:
-        return 81
+        return 86
     if value != RAW and nnz > 0 and base >= levels:
-        return 82
+        return 87
     if is_huffman(value) and value_code == 0:
-        return 83
+        return 88
     least = most = np.int64(0)
     if is_rice(value):
         least, most = nnz, nnz + nnz * (max(levels - base - 1, 0) >> value_param)
     elif is_huffman(value):
         least, most = nnz, MAX_CODE_BITS * nnz
     if value_high < least or value_high > most:
-        return 84
+        return 89
     if nnz == 0 and (high | value_high | param | value_param | base | columns) != 0:
-        return 85
+        return 90
     return 0
 
 
 @inner
 def _length_fits(entry, units, pattern_bits):
-    """Step 87: that of the planes, or of planes with 0 to 24 bits of rest for every gap."""
+    """Step 92: that of the planes, or of planes with 0 to 24 bits of rest for every gap."""
     if entry.nnz == 0:
         return units == 0
     words = np.int64(0)

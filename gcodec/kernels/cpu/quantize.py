@@ -3,7 +3,7 @@
 import numpy as np
 
 from .bits import ONE, ZERO, bit_length
-from .jit import helper, kernel, magnitude
+from .jit import helper, inner, kernel, magnitude
 
 TO_UNIT = 2.0**-53
 
@@ -17,23 +17,35 @@ FEW = 1 << CELLS_LOG2
 def quantize(bits, boundaries, joint):
     """2 * level + sign: the level is how many boundaries are at or below the magnitude.
 
-    Boundaries are ascending magnitude patterns. They are cut into cells of equal width; a table
-    says how many lie below each, and those inside are compared.
+    Boundaries are ascending magnitude patterns.
     """
-    sign = np.uint64(bits.itemsize * 8 - 1)
-    if bits.size < FEW or boundaries.size == 0:
+    if bits.size < FEW:
+        sign = np.uint64(bits.itemsize * 8 - 1)
         for i in range(bits.size):
             level = _boundaries_up_to(boundaries, np.uint64(magnitude(bits[i])))
             joint[i] = level << ONE | np.uint64(bits[i]) >> sign
         return
-    lowest = np.uint64(boundaries[0])
-    reach = np.uint64(boundaries[boundaries.size - 1]) - lowest
-    width = bit_length(reach)
-    shift = width - min(width, np.uint64(CELLS_LOG2))
-    last = reach >> shift
+    lowest, shift, last, cells, edges, most = cut(boundaries)
+    index(bits, lowest, shift, last, cells, edges, most, joint)
+
+
+@inner
+def cut(boundaries):
+    """Boundaries in cells of equal width, for `index`.
+
+    Where the first begins, the shift that gives the number of a cell, and the last number; how many
+    boundaries lie below each; all of them; and how many lie in one cell at most.
+    """
     cells = np.empty(FEW + 1, np.uint32)
     edges = np.empty(boundaries.size + 1, np.uint64)
     edges[boundaries.size] = ~ZERO
+    lowest = reach = ZERO
+    if boundaries.size:
+        lowest = np.uint64(boundaries[0])
+        reach = np.uint64(boundaries[boundaries.size - 1]) - lowest
+    width = bit_length(reach)
+    shift = width - min(width, np.uint64(CELLS_LOG2))
+    last = reach >> shift
     below, most = 0, 0
     for cell in range(last + ONE):
         cells[cell] = before = below
@@ -43,6 +55,13 @@ def quantize(bits, boundaries, joint):
             edges[below] = boundaries[below]
             below += 1
         most = max(most, below - before)
+    return lowest, shift, last, cells, edges, most
+
+
+@inner
+def index(bits, lowest, shift, last, cells, edges, most, joint):
+    """2 * level + sign: boundaries below a magnitude's cell, and those in it that are compared."""
+    sign = np.uint64(bits.itemsize * 8 - 1)
     for i in range(bits.size):
         size = np.uint64(magnitude(bits[i]))
         level = np.uint64(cells[min((max(size, lowest) - lowest) >> shift, last)])

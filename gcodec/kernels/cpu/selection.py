@@ -1,9 +1,12 @@
 """Magnitude statistics and compaction."""
 
+from functools import cache
+
 import numpy as np
 
-from .bits import bit_length
-from .jit import inner, kernel, magnitude, trailing_zeros
+from .bits import ONE, bit_length
+from .jit import inner, kernel, magnitude, ones, trailing_zeros
+from .probe import sound_tier
 from .vector import (
     COMPRESS,
     LANES,
@@ -11,10 +14,8 @@ from .vector import (
     MASK,
     add_and_locate,
     add_tails,
-    best_tier,
     compress_at_least,
     lanes_at_least,
-    locate_at_least,
     stream_and_locate,
 )
 
@@ -22,7 +23,6 @@ TILE_LOG2 = 12
 TILE = 1 << TILE_LOG2
 LANES_OF_SUMS = 16
 DIGIT = 11
-TIER = best_tier()
 STRIDE = 1 << 14
 """Elements after which `collect` looks again whether there are few of what it wants."""
 
@@ -30,6 +30,10 @@ FEW = 24
 """One in so many."""
 
 CACHE_LINE = 64
+AT_ONCE = np.uint64(4)
+"""Lanes of a mask that are appended without a look at how many there are."""
+
+LAST_LANE = np.uint64(1 << LANES - 1)
 
 
 @kernel
@@ -119,33 +123,41 @@ def collect(bits, offset, floor, chunk_log2, at, kept, keys, values, counts):
     and how many there are then: before the end if there is not room for 64 more.
     """
     return collect_with(
-        TIER, bits, offset, bits.dtype.type(floor), chunk_log2, at, kept, keys, values, counts
-    )
+        sound_tier(), bits, offset, bits.dtype.type(floor), chunk_log2, at, kept, keys, values,
+        counts,
+    )  # fmt: skip
 
 
-@kernel
-def collect_with(tier, bits, offset, floor, chunk_log2, at, kept, keys, values, counts):
+def collect_with(tier, *where):
     """`collect` in one of the tiers of `vector`."""
-    few = True
-    while at < bits.size:
-        chunk = (offset + at) >> chunk_log2
-        stop = min(((chunk + 1) << chunk_log2) - offset, bits.size, at + STRIDE)
-        part, base = bits[at:stop], np.uint32(offset + at - (chunk << chunk_log2))
-        before, start = kept, 0
-        if tier == LOCATE and few:
-            start, kept = _locate(part, floor, base, keys, kept)
-            _fetch(part, base, keys[before:kept], values[before:kept])
-        elif tier >= COMPRESS:
-            start, kept = _collect_registers(part, floor, base, keys, values, kept)
-        elif tier == MASK:
-            start, kept = _collect_masks(part, floor, base, keys, values, kept)
-        start, kept = _collect_one_by_one(part, start, floor, base, keys, values, kept)
-        few = (kept - before) * FEW < start
-        counts[chunk] += kept - before
-        at += start
-        if at < stop:
-            break
-    return at, kept
+    return collector(tier)(*where)
+
+
+@cache
+def collector(tier):
+    """A kernel with the code of one tier."""
+
+    @kernel
+    def collect_in_tier(bits, offset, floor, chunk_log2, at, kept, keys, values, counts):
+        few = True
+        while at < bits.size:
+            chunk = (offset + at) >> chunk_log2
+            stop = min(((chunk + 1) << chunk_log2) - offset, bits.size, at + STRIDE)
+            part, base = bits[at:stop], np.uint32(offset + at - (chunk << chunk_log2))
+            before, start = kept, 0
+            if tier >= COMPRESS and not few:
+                start, kept = _collect_registers(part, floor, base, keys, values, kept)
+            elif tier >= MASK:
+                start, kept = _collect_masks(part, floor, base, keys, values, kept)
+            start, kept = _collect_one_by_one(part, start, floor, base, keys, values, kept)
+            few = (kept - before) * FEW < start
+            counts[chunk] += kept - before
+            at += start
+            if at < stop:
+                break
+        return at, kept
+
+    return collect_in_tier
 
 
 def collect_sum(
@@ -169,45 +181,55 @@ def collect_sum(
     Factors are of the elements' type, `bits` are the patterns of `out`.
     """
     return collect_sum_with(
-        TIER, grad, residual, gamma, beta, out, out.ctypes.data, bits, offset,
+        sound_tier(), grad, residual, gamma, beta, out, out.ctypes.data, bits, offset,
         bits.dtype.type(floor), chunk_log2, at, kept, keys, values, counts,
     )  # fmt: skip
 
 
-@kernel
-def collect_sum_with(
-    tier, grad, residual, gamma, beta, out, address, bits, offset, floor, chunk_log2, at, kept,
-    keys, values, counts,
-):  # fmt: skip
-    """`collect_sum` in one of the tiers of `vector`; `out` starts at an address."""
-    few = True
-    while at < bits.size:
-        chunk = (offset + at) >> chunk_log2
-        stop = min(((chunk + 1) << chunk_log2) - offset, bits.size, at + STRIDE)
-        base = np.uint32(offset + at - (chunk << chunk_log2))
-        ours, theirs, sums = grad[at:stop], residual[at:stop], out[at:stop]
-        before, start = kept, 0
-        if tier == LOCATE and few:
-            if (address + at * out.itemsize) % CACHE_LINE == 0:
-                start, kept = _stream(ours, theirs, gamma, beta, sums, floor, base, keys, kept)
-            else:
-                start, kept = _add(ours, theirs, gamma, beta, sums, floor, base, keys, kept)
-            found = values[before:kept].view(out.dtype)
-            _fetch_sums(ours, theirs, gamma, beta, base, keys[before:kept], found)
-        part = bits[at:stop]
-        compensate(ours[start:], theirs[start:], gamma, beta, sums[start:])
-        if start == 0:
-            if tier >= COMPRESS:
-                start, kept = _collect_registers(part, floor, base, keys, values, kept)
-            elif tier == MASK:
-                start, kept = _collect_masks(part, floor, base, keys, values, kept)
-        start, kept = _collect_one_by_one(part, start, floor, base, keys, values, kept)
-        few = (kept - before) * FEW < start
-        counts[chunk] += kept - before
-        at += start
-        if at < stop:
-            break
-    return at, kept
+def collect_sum_with(tier, *where):
+    """`collect_sum` in one of the tiers of `vector`; after `out` comes the address it starts at."""
+    return sum_collector(tier)(*where)
+
+
+@cache
+def sum_collector(tier):
+    """A kernel with the code of one tier."""
+
+    @kernel
+    def collect_sum_in_tier(
+        grad, residual, gamma, beta, out, address, bits, offset, floor, chunk_log2, at, kept, keys,
+        values, counts,
+    ):  # fmt: skip
+        few = True
+        while at < bits.size:
+            chunk = (offset + at) >> chunk_log2
+            stop = min(((chunk + 1) << chunk_log2) - offset, bits.size, at + STRIDE)
+            base = np.uint32(offset + at - (chunk << chunk_log2))
+            ours, theirs, sums = grad[at:stop], residual[at:stop], out[at:stop]
+            before, start = kept, 0
+            if tier == LOCATE and few:
+                if (address + at * out.itemsize) % CACHE_LINE == 0:
+                    start, kept = _stream(ours, theirs, gamma, beta, sums, floor, base, keys, kept)
+                else:
+                    start, kept = _add(ours, theirs, gamma, beta, sums, floor, base, keys, kept)
+                found = values[before:kept].view(out.dtype)
+                _fetch_sums(ours, theirs, gamma, beta, base, keys[before:kept], found)
+            part = bits[at:stop]
+            compensate(ours[start:], theirs[start:], gamma, beta, sums[start:])
+            if start == 0:
+                if tier >= COMPRESS:
+                    start, kept = _collect_registers(part, floor, base, keys, values, kept)
+                elif tier == MASK:
+                    start, kept = _collect_masks(part, floor, base, keys, values, kept)
+            start, kept = _collect_one_by_one(part, start, floor, base, keys, values, kept)
+            few = (kept - before) * FEW < start
+            counts[chunk] += kept - before
+            at += start
+            if at < stop:
+                break
+        return at, kept
+
+    return collect_sum_in_tier
 
 
 @inner
@@ -236,21 +258,6 @@ def _fetch_sums(ours, theirs, gamma, beta, base, keys, values):
 
 
 @inner
-def _locate(part, floor, base, keys, kept):
-    start, last, room = 0, part.size - LANES, keys.size - LANES
-    while start <= last and kept <= room:
-        kept = locate_at_least(part, start, floor, base, keys, kept)
-        start += LANES
-    return start, kept
-
-
-@inner
-def _fetch(part, base, keys, values):
-    for j in range(keys.size):
-        values[j] = part[np.uint64(keys[j] - base)]
-
-
-@inner
 def _collect_registers(part, floor, base, keys, values, kept):
     start, last, room = 0, part.size - LANES, keys.size - LANES
     while start <= last and kept <= room:
@@ -264,12 +271,18 @@ def _collect_masks(part, floor, base, keys, values, kept):
     start, last, room = 0, part.size - LANES, keys.size - LANES
     while start <= last and kept <= room:
         found = lanes_at_least(part, start, floor)
-        while found != np.uint64(0):
-            lane = np.uint64(start) + trailing_zeros(found)
-            keys[kept] = np.uint64(base) + lane
-            values[kept] = part[lane]
-            kept += 1
-            found &= found - np.uint64(1)
+        at = np.uint64(kept)
+        stop = at + ones(found)
+        while True:  # a loop until none is left would be predicted wrongly at each end
+            for j in range(AT_ONCE):
+                lane = np.uint64(start) + trailing_zeros(found | LAST_LANE)
+                keys[at + j] = np.uint64(base) + lane
+                values[at + j] = part[lane]
+                found &= found - ONE
+            at += AT_ONCE
+            if at >= stop:
+                break
+        kept = np.int64(stop)
         start += LANES
     return start, kept
 

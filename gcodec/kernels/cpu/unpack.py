@@ -41,7 +41,7 @@ WIDTH, WIDTH_MASK = np.uint64(WIDTH_BITS), np.uint64((1 << WIDTH_BITS) - 1)
 
 @kernel
 def first_corrupt(payload, directory, first):
-    """Step 90: the first entry whose check its bytes do not match, or -1; chunks from `first`."""
+    """Step 95: the first entry whose check its bytes do not match, or -1; chunks from `first`."""
     data = payload.view(np.uint8)
     for i in range(directory.size):
         start = np.int64(directory[i].off16) * 16
@@ -117,10 +117,10 @@ def read_keys(payload, directory, first, layout, codes, seeds, tables, scratch, 
                 index_at += parameter * np.uint64(HEAD_BITS)
             split = np.uint64(columns)
             if not read_codes(payload, index_at, high_at, high_end, table, other, split, items):
-                return 96, first + i
+                return 101, first + i
             low_end = end_of_rests(low_at, items)
             if (stop - _aligned(low_end) - ONE) >> SEVEN != ZERO:  # not one or two spare words
-                return 97, first + i
+                return 102, first + i
             if codec == DELTA:
                 step = _read_gaps(payload, low_at, positions, own)
             else:
@@ -131,10 +131,10 @@ def read_keys(payload, directory, first, layout, codes, seeds, tables, scratch, 
         if step != 0:
             return step, first + i
         if _spare(payload, index_end) or _spare(payload, high_end) or _spare(payload, low_end):
-            return 106, first + i
+            return 111, first + i
         for word in range(_aligned(low_end) >> SIX, stop >> SIX):
             if payload[word] != ZERO:
-                return 107, first + i
+                return 112, first + i
         done += count
     return 0, -1
 
@@ -157,7 +157,7 @@ def _read_gaps(payload, at, positions, keys):
         following += gap_of(payload, at, width)
         keys[j] = following - ONE
         at += width
-    return 93 if following > positions else 0
+    return 98 if following > positions else 0
 
 
 @inner
@@ -168,16 +168,16 @@ def _read_bitmap(payload, at, end, keys):
         rest = payload[word]
         count = ones(rest)
         if j + count > np.uint64(keys.size):
-            return 91
+            return 96
         base = (word << SIX) - at
         for _ in range(count):
             keys[j] = base + trailing_zeros(rest)
             rest &= rest - ONE
             j += ONE
     if j != np.uint64(keys.size):
-        return 91
+        return 96
     # Spare bits are looked at once more later, and may have changed by then.
-    return 0 if np.uint64(keys[keys.size - 1]) < end - at else 106
+    return 0 if np.uint64(keys[keys.size - 1]) < end - at else 111
 
 
 @inner
@@ -192,8 +192,8 @@ def _read_fields(payload, at, width, positions, keys):
         least = key + ONE
         at += width
     if wrong:
-        return 92
-    return 93 if least > positions else 0
+        return 97
+    return 98 if least > positions else 0
 
 
 @inner
@@ -206,7 +206,7 @@ def _read_rice(payload, at, end, low, shift, positions, keys):
         rest = payload[word]
         count = ones(rest)
         if j + count > np.uint64(keys.size):
-            return 94
+            return 99
         base = word << SIX
         for _ in range(count):
             bit = base + trailing_zeros(rest)
@@ -217,8 +217,8 @@ def _read_rice(payload, at, end, low, shift, positions, keys):
             low += shift
             j += ONE
     if j != np.uint64(keys.size) or following != end:
-        return 94
-    return 93 if next_key > positions else 0
+        return 99
+    return 98 if next_key > positions else 0
 
 
 @inner
@@ -232,7 +232,7 @@ def _read_blocks(payload, index, at, end, positions, keys):
         index += WIDTH
         stop = min(j + np.uint64(BLOCK), count)
         if at + (stop - j) * width > end:
-            return 95
+            return 100
         mask = (ONE << width) - ONE
         while j < stop:
             key = next_key + (window(payload, at) & mask)
@@ -241,8 +241,8 @@ def _read_blocks(payload, index, at, end, positions, keys):
             at += width
             j += ONE
     if at != end:
-        return 95
-    return 93 if next_key > positions else 0
+        return 100
+    return 98 if next_key > positions else 0
 
 
 @inner
@@ -297,7 +297,7 @@ def read_values(payload, directory, first, layout, levels, code, table, patterns
                 if table[0] == 0:
                     fill_table(code, table)
                 if not read_codes(payload, index_at, high_at, high_end, table, table, ZERO, own):
-                    return 103, first + i
+                    return 108, first + i
                 for j in range(count):
                     own[j] = known[own[j]]
             elif codec == SIGN:
@@ -307,11 +307,11 @@ def read_values(payload, directory, first, layout, levels, code, table, patterns
             if step != 0:
                 return step, first + i
             if has_signs(codec) and not _read_signs(payload, signs_at, own):
-                return 105, first + i
+                return 110, first + i
         if _spare(payload, signs_end) or _spare(payload, index_end):
-            return 106, first + i
+            return 111, first + i
         if _spare(payload, high_end) or _spare(payload, low_end):
-            return 106, first + i
+            return 111, first + i
         done += count
     return 0, -1
 
@@ -323,7 +323,7 @@ def _read_levels(payload, at, width, levels, patterns):
     for j in range(patterns.size):
         index = window(payload, at) & mask
         if index >= most:
-            return 104
+            return 109
         patterns[j] = levels[index]
         at += width
     return 0
@@ -339,19 +339,19 @@ def _read_rice_values(payload, at, end, low, shift, levels, patterns):
         rest = payload[word]
         count = ones(rest)
         if j + count > np.uint64(patterns.size):
-            return 102
+            return 107
         base = word << SIX
         for _ in range(count):
             bit = base + trailing_zeros(rest)
             rest &= rest - ONE
             index = ((bit - following) << shift) | (window(payload, low) & mask)
             if index >= most:
-                return 104
+                return 109
             patterns[j] = levels[index]
             following = bit + ONE
             low += shift
             j += ONE
-    return 0 if j == np.uint64(patterns.size) and following == end else 102
+    return 0 if j == np.uint64(patterns.size) and following == end else 107
 
 
 @inner

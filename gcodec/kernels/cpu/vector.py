@@ -1,8 +1,8 @@
 """Vector code that LLVM does not find by itself (compaction), as portable vector IR.
 
 The IR names no instruction set; LLVM lowers it to what the CPU has. What pays differs: compressing
-a register takes an instruction of AVX-512, or of its extension VBMI2 if lanes are bytes; elsewhere
-a mask of 64 lanes is walked bit by bit.
+a register takes an instruction of AVX-512, or of its extension VBMI2 if lanes are bytes; without
+them, and where few lanes are chosen, a mask of 64 lanes is walked bit by bit.
 """
 
 from llvmlite import binding, ir
@@ -95,25 +95,13 @@ def compress_at_least(typing_context, bits, start, floor, base, keys, values, ke
 
 
 @intrinsic
-def locate_at_least(typing_context, bits, start, floor, base, keys, kept):
-    """As `compress_at_least`, of keys alone: one compression of bytes if few lanes are chosen."""
-    signature = types.intp(bits, types.intp, bits.dtype, types.uint32, keys, types.intp)
-
-    def generate(context, builder, sig, args):
-        _, start, floor, base, _, kept = args
-        data, all_keys = (_data(context, builder, sig.args[at], args[at]) for at in (0, 4))
-        _prefetch(builder, data, start, LANES, floor.type.width)
-        _, chosen = _compare(builder, data, start, floor, LANES)
-        return _locate(builder, chosen, start, base, all_keys, kept)
-
-    return signature, generate
-
-
-@intrinsic
 def add_and_locate(
     typing_context, grad, residual, gamma, beta, out, start, floor, base, keys, kept
 ):
-    """`out = gamma * grad + beta * residual` of 64 lanes, and `locate_at_least` of the sums."""
+    """`out = gamma * grad + beta * residual` of 64 lanes, and keys of sums of at least `floor`.
+
+    Keys as by `compress_at_least`: by one compression of numbers of lanes, if few are chosen.
+    """
     arguments = (
         grad, residual, grad.dtype, grad.dtype, out, types.intp, floor, types.uint32, keys,
         types.intp,

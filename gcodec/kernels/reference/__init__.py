@@ -2,6 +2,15 @@
 
 from .accumulate import accumulate, add_pairs, scatter, settle
 from .checksum import chunk_checks, xxh64
+from .dense import (
+    add_fields,
+    add_up,
+    add_values,
+    code_chunks,
+    fields_are_sound,
+    put_fields,
+    put_values,
+)
 from .directory import check_directory, levels_are_sound
 from .huffman import code_lengths, codes, decode_table
 from .keys import (
@@ -21,6 +30,7 @@ from .planes import (
 )
 from .quantize import quantize, round_randomly
 from .rice import rice_fit
+from .scales import find_blocks, rescale
 from .selection import (
     collect,
     collect_sum,
@@ -39,10 +49,14 @@ from .unpack import first_corrupt, read_keys, read_values
 
 __all__ = [
     "accumulate",
+    "add_fields",
     "add_pairs",
+    "add_up",
+    "add_values",
     "check_directory",
     "chunk_checks",
     "classify",
+    "code_chunks",
     "code_lengths",
     "codes",
     "collect",
@@ -52,6 +66,8 @@ __all__ = [
     "count_above",
     "count_classes",
     "decode_table",
+    "fields_are_sound",
+    "find_blocks",
     "first_corrupt",
     "kth_magnitude",
     "largest_between",
@@ -60,10 +76,13 @@ __all__ = [
     "list_columns",
     "magnitude_max",
     "pick",
+    "put_fields",
+    "put_values",
     "quantize",
     "read_codes",
     "read_keys",
     "read_values",
+    "rescale",
     "rice_fit",
     "round_randomly",
     "scatter",

@@ -66,16 +66,16 @@ def check_directory(directory, facts):
             if is_wrong(entry):
                 return step, chunk
     if sum(entry.nnz for entry in entries) != n_stored:
-        return 86, -1
+        return 91, -1
     for chunk, entry in enumerate(entries):
         least, most = _lengths(entry, pattern_bits)
         if not least <= entry.len16 <= most:
-            return 87, chunk
+            return 92, chunk
     ends = list(accumulate((entry.len16 for entry in entries), initial=0))
     for chunk, (entry, start) in enumerate(zip(entries, ends, strict=False)):
         if entry.off16 != start:
-            return 88, chunk
-    return (0, -1) if 16 * ends[-1] == payload else (89, -1)
+            return 93, chunk
+    return (0, -1) if 16 * ends[-1] == payload else (94, -1)
 
 
 def _rules(dense, n_levels, key_codes, value_code, seeds):
@@ -104,34 +104,34 @@ def _rules(dense, n_levels, key_codes, value_code, seeds):
     key, value = KeyCodec, ValueCodec
     missing = {key.COLUMNS: key_codes < 2, key.SEEDED: not seeds}
     return {
-        62: lambda e: e.key_codec == 0,
-        63: lambda e: e.key_codec not in tuple(key),
-        64: lambda e: e.val_codec == 0,
-        65: lambda e: e.val_codec not in tuple(value),
-        66: lambda e: e.nnz > e.positions,
-        67: lambda e: e.key_codec == key.RICE and e.key_param > MAX_KEY_RICE,
-        68: lambda e: e.key_codec == key.COO and e.key_param > MAX_KEY_WIDTH,
-        69: lambda e: e.key_codec == key.COO and e.nnz and not e.key_param,
-        70: lambda e: e.key_codec == key.DELTA and e.nnz and e.key_param >= key_codes,
-        71: lambda e: e.nnz and missing.get(e.key_codec, False),
-        72: lambda e: e.key_codec == key.COLUMNS and e.nnz and not e.key_param,
-        73: lambda e: e.key_codec in PLAIN and e.key_param,
-        74: lambda e: e.key_codec == key.COLUMNS and not min(e.nnz, 1) <= e.columns <= e.nnz,
-        75: lambda e: e.key_codec != key.COLUMNS and e.columns,
-        76: lambda e: e.key_codec == key.ALL and e.nnz and e.nnz != e.positions,
-        77: lambda e: dense and e.key_codec != key.ALL,
-        78: key_high,
-        79: lambda e: e.val_codec in FIXED + RICE and e.val_param > MAX_VALUE_RICE,
-        80: lambda e: (
+        67: lambda e: e.key_codec == 0,
+        68: lambda e: e.key_codec not in tuple(key),
+        69: lambda e: e.val_codec == 0,
+        70: lambda e: e.val_codec not in tuple(value),
+        71: lambda e: e.nnz > e.positions,
+        72: lambda e: e.key_codec == key.RICE and e.key_param > MAX_KEY_RICE,
+        73: lambda e: e.key_codec == key.COO and e.key_param > MAX_KEY_WIDTH,
+        74: lambda e: e.key_codec == key.COO and e.nnz and not e.key_param,
+        75: lambda e: e.key_codec == key.DELTA and e.nnz and e.key_param >= key_codes,
+        76: lambda e: e.nnz and missing.get(e.key_codec, False),
+        77: lambda e: e.key_codec == key.COLUMNS and e.nnz and not e.key_param,
+        78: lambda e: e.key_codec in PLAIN and e.key_param,
+        79: lambda e: e.key_codec == key.COLUMNS and not min(e.nnz, 1) <= e.columns <= e.nnz,
+        80: lambda e: e.key_codec != key.COLUMNS and e.columns,
+        81: lambda e: e.key_codec == key.ALL and e.nnz and e.nnz != e.positions,
+        82: lambda e: dense and e.key_codec != key.ALL,
+        83: key_high,
+        84: lambda e: e.val_codec in FIXED + RICE and e.val_param > MAX_VALUE_RICE,
+        85: lambda e: (
             e.val_param
             if e.val_codec not in FIXED + RICE
             else e.val_codec == value.SIGNED_FIXED and e.nnz and not e.val_param
         ),
-        81: lambda e: e.val_codec in (value.RAW, *HUFFMAN) and e.level_base,
-        82: lambda e: e.val_codec != value.RAW and e.nnz and e.level_base >= n_levels,
-        83: lambda e: e.val_codec in HUFFMAN and not value_code,
-        84: value_high,
-        85: lambda e: not e.nnz and any(getattr(e, field) for field in FIELDS),
+        86: lambda e: e.val_codec in (value.RAW, *HUFFMAN) and e.level_base,
+        87: lambda e: e.val_codec != value.RAW and e.nnz and e.level_base >= n_levels,
+        88: lambda e: e.val_codec in HUFFMAN and not value_code,
+        89: value_high,
+        90: lambda e: not e.nnz and any(getattr(e, field) for field in FIELDS),
     }  # fmt: skip
 
 

@@ -54,7 +54,7 @@ class Plane:
         words = payload[start : start + -(-bits // WORD)]
         self.start, self.bits, self.words = start, bits, words.size
         self.bytes = words.tobytes()
-        require(int.from_bytes(self.bytes, "little") >> bits == 0, 106)
+        require(int.from_bytes(self.bytes, "little") >> bits == 0, 111)
 
     def field(self, at, width):
         """Bits past the plane are zeros."""
@@ -91,7 +91,7 @@ class Plane:
 
 
 def first_corrupt(payload, directory, first):
-    """Step 90: the first entry whose check its bytes do not match, or -1; chunks from `first`."""
+    """Step 95: the first entry whose check its bytes do not match, or -1; chunks from `first`."""
     for i, entry in enumerate(entries_of(directory)):
         part = payload[2 * entry.off16 : 2 * (entry.off16 + entry.len16)]
         if xxh64(part.tobytes(), first + i) & 0xFFFF_FFFF != entry.check:
@@ -140,9 +140,9 @@ def read_keys(payload, directory, first, layout, codes, seeds, tables, scratch, 
             found = _sums(gaps)
         else:
             found = _plain_keys(entry, chunk, index, high, low, positions, seeds)
-        require(all(a < b for a, b in pairwise(found)), 92)
-        require(found[-1] < positions, 93)
-        require(not payload[low.start + low.words : stop].any(), 107)
+        require(all(a < b for a, b in pairwise(found)), 97)
+        require(found[-1] < positions, 98)
+        require(not payload[low.start + low.words : stop].any(), 112)
         return found
 
     return _each_chunk(payload, directory, first, pattern_bits, KEY_PLANES, keys, read)
@@ -160,12 +160,12 @@ def _plain_keys(entry, chunk, index, high, low, positions, seeds):
             return list(range(count))
         case KeyCodec.BITMAP:
             ones = high.ones()
-            require(len(ones) == count, 91)
+            require(len(ones) == count, 96)
             return ones
         case KeyCodec.COO:
             return low.fields(count, parameter)
         case KeyCodec.RICE:
-            pairs = zip(high.unary(count, 94), low.fields(count, parameter), strict=True)
+            pairs = zip(high.unary(count, 99), low.fields(count, parameter), strict=True)
             return _sums((number << parameter) + field + 1 for number, field in pairs)
         case KeyCodec.BLOCKS:
             gaps, at = [], 0
@@ -173,7 +173,7 @@ def _plain_keys(entry, chunk, index, high, low, positions, seeds):
                 size = min(BLOCK, count - len(gaps))
                 gaps += [field + 1 for field in high.fields(size, width, at)]
                 at += size * width
-            require(at == high.bits, 95)
+            require(at == high.bits, 100)
             return _sums(gaps)
         case KeyCodec.SEEDED:
             seed, base = seeds.tolist()
@@ -200,10 +200,10 @@ def _read_gaps(payload, entry, tables, index, high, low, stop):
     head = HEAD_BITS * entry.key_param if by_column else 0
     sizes = index.fields((items - 1) // BLOCK, OFFSET_BITS, head)
     which = [tables[-1]] * entry.columns + [own] * entry.nnz
-    classes = high.codes(which, [*sizes, high.bits - sum(sizes)], 96)
+    classes = high.codes(which, [*sizes, high.bits - sum(sizes)], 101)
     rests = sum(classes) - items
     words = low.start + -(-rests // WORD) - 2 * entry.off16
-    require(words // 2 + 1 == entry.len16, 97)
+    require(words // 2 + 1 == entry.len16, 102)
     low = Plane(payload, low.start, rests)
     ends = accumulate((kind - 1 for kind in classes), initial=0)
     gaps = [
@@ -217,14 +217,14 @@ def _over_columns(entry, index, gaps, positions):
     words = index.fields(4 * entry.key_param, 32)
     pieces = [words[at : at + 4] for at in range(0, len(words), 4)]
     for width, phase, length, active in pieces:
-        require(length and (phase < width if width else not phase | active), 98)
-    require(sum(piece[2] for piece in pieces) == positions, 99)
-    require(sum(piece[3] for piece in pieces) == entry.columns, 99)
+        require(length and (phase < width if width else not phase | active), 103)
+    require(sum(piece[2] for piece in pieces) == positions, 104)
+    require(sum(piece[3] for piece in pieces) == entry.columns, 104)
     place_of = _sums(gaps[entry.columns :])
     keys, begin, start, listed = [], 0, 0, 0
     for width, phase, length, active in pieces:
         columns = _sums(gaps[listed : listed + active])
-        require(not columns or columns[-1] < width, 100)
+        require(not columns or columns[-1] < width, 105)
         listed += active
         size = ((phase + length - 1) // width + 1) * active if width else length
         for place in place_of[len(keys) :]:
@@ -233,10 +233,10 @@ def _over_columns(entry, index, gaps, positions):
                 break
             if width:
                 local = local // active * width + columns[local % active] - phase
-            require(0 <= local < length, 101)
+            require(0 <= local < length, 106)
             keys.append(begin + local)
         begin, start = begin + length, start + size
-    require(len(keys) == entry.nnz, 101)
+    require(len(keys) == entry.nnz, 106)
     return keys
 
 
@@ -255,17 +255,17 @@ def read_values(payload, directory, first, layout, levels, code, table, patterns
         if codec == ValueCodec.RAW:
             return low.fields(count, bits)
         if codec in RICE:
-            pairs = zip(high.unary(count, 102), low.fields(count, parameter), strict=True)
+            pairs = zip(high.unary(count, 107), low.fields(count, parameter), strict=True)
             indices = [(number << parameter) + field for number, field in pairs]
         elif codec in HUFFMAN:
             sizes = index.fields((count - 1) // BLOCK, OFFSET_BITS)
-            indices = high.codes([table] * count, [*sizes, high.bits - sum(sizes)], 103)
+            indices = high.codes([table] * count, [*sizes, high.bits - sum(sizes)], 108)
         else:
             indices = low.fields(count, parameter)
-        require(max(indices) + entry.level_base < levels.size, 104)
+        require(max(indices) + entry.level_base < levels.size, 109)
         found = [int(levels[entry.level_base + i]) for i in indices]
         if codec in HAS_SIGNS:
-            require(max(found) >> bits - 1 == 0, 105)
+            require(max(found) >> bits - 1 == 0, 110)
             negative = signs.fields(count, 1)
             found = [value | bit << bits - 1 for value, bit in zip(found, negative, strict=True)]
         return found
