@@ -7,7 +7,7 @@ batches, so differences to dense are paired. Learning rates are those best for d
 and momentum is 0.9 for all: in the optimizer, but for dgc, which has its own.
 
 Not the published systems but their compressors: sparseloco without local steps, dgc without
-clipping, efsignsgd with one magnitude for all layers. At 0.1 % a message has 23 elements on digits
+clipping. At 0.1 % a message has 23 elements on digits
 and 109 on MNIST: sidco (digits) and gradient-dropping are exact there, and dgc mostly falls back.
 Some 15 minutes of one core, a quarter of it for the digits.
 """
@@ -82,7 +82,15 @@ def methods():
     found["qsgd, a seed per rank"] = lambda rank, steps: Plain(
         gcodec.get_codec(f"qsgd:seed={rank}")
     )
+    found["qsgd, 4 bits in buckets of 512"] = lambda rank, steps: Plain(
+        gcodec.get_codec(f"qsgd:levels=7,norm=max,scales=512,seed={rank}")
+    )
     found["efsignsgd"] = feedback("efsignsgd")
+    found["efsignsgd, a scale per tensor"] = feedback("efsignsgd:scales=tensor")
+    found["onebit, a scale per row and sign"] = feedback("onebit:scales=row")
+    found["8-bit log codes"] = lambda rank, steps: Plain(
+        gcodec.Codec(gcodec.Dense(), gcodec.ReciprocalLog(16, bits=8), values="fixed")
+    )
     return found
 
 

@@ -1,6 +1,7 @@
 """Packing by the kernels that measure and write whole chunks at once: the same bytes as `plain`."""
 
 from collections.abc import Sequence
+from math import prod
 from types import ModuleType
 from typing import Any, Final, NamedTuple
 
@@ -14,12 +15,10 @@ from ..format.elements import Element
 from ..format.ids import KeyCodec
 from ..format.sections import Tensor
 from ..kernels.jobs import COLUMNS as JOB_COLUMNS
-from ..kernels.jobs import COUNT, SPLIT
 from ..parallel import LEAST_KEPT, run, split
-from .columns import Columns, find_columns
 from .content import Content
 from .keys import CLASSES, KEY_PACKINGS, seeded
-from .layout import Ints
+from .layout import MAX_WIDTH, Ints
 from .values import fix_values
 
 N_CODECS: Final = KeyCodec.COLUMNS + 1
@@ -33,6 +32,9 @@ ALLOWED: Final = {
 NO_COLUMNS: Final = np.zeros((0, 2 + 2 * CLASSES), np.int64)
 NO_JOBS: Final = np.zeros((0, JOB_COLUMNS), np.int64)
 NO_NUMBERS: Final = np.zeros(0, np.uint32)
+WrittenColumns = tuple[Ints, NDArray[np.uint32], Ints, Ints]
+NOTHING: Final[WrittenColumns] = (NO_JOBS, NO_NUMBERS, NO_JOBS, NO_JOBS)
+"""Jobs, gaps, chunks and pieces, as `kernels.cpu.compact` has them."""
 
 
 class Compiled(NamedTuple):
@@ -43,7 +45,7 @@ class Compiled(NamedTuple):
     rests: Ints
     content: Content
     gaps: NDArray[np.uint32]
-    columns: tuple[Any, ...]
+    columns: WrittenColumns
     coded: NDArray[np.uint32]
     symbols: NDArray[np.uint32]
     kernels: ModuleType
@@ -87,18 +89,17 @@ def pack(
     gaps, seeds = scratch.empty(content.keys.size, np.uint32), np.empty(0, np.uint64)
     codes = np.zeros((2 * CLASSES, CLASSES), np.uint8)
     coded = np.zeros((2 * CLASSES, CLASSES), np.uint32)
-    found, n_codes = None, 0
+    columns, rows, n_codes = NOTHING, NO_COLUMNS, 0
     if content.seed is not None and packing == "auto":
         seeds, trials[0] = seeded(directory, lengths, content.seed), 0
     else:
-        if ALLOWED[packing][KeyCodec.COLUMNS] and any(len(tensor.shape) > 1 for tensor in tensors):
-            counts = directory["nnz"].astype(np.int64)
-            found = find_columns(content.keys, counts, lengths, tensors, kernels)
+        if ALLOWED[packing][KeyCodec.COLUMNS]:
+            columns, rows = _find_columns(content.keys, directory, lengths, tensors, kernels)
         n_codes = kernels.measure_keys(
             content.keys,
             lengths,
             ALLOWED[packing],
-            NO_COLUMNS if found is None else _by_chunk(found),
+            rows,
             gaps,
             np.empty((n, CLASSES), np.int64),
             trials,
@@ -108,24 +109,41 @@ def pack(
         )
     levels, value_code, symbols = _measure_values(directory, content, kernels)
     kernels.measure_chunks(directory, trials[0], content.element.bits)
-    columns = (
-        (NO_JOBS, NO_NUMBERS, NO_JOBS, NO_JOBS)
-        if found is None
-        else (found.jobs, found.gaps, found.chunks, found.pieces)
-    )
     tables = wire.Tables(levels, codes[:n_codes], value_code, seeds)
     return Compiled(
         directory, tables, trials[0], content, gaps, columns, coded[:n_codes], symbols, kernels
     )
 
 
-def _by_chunk(found: Columns) -> Ints:
-    """Columns and pieces of the chunks that may have them, and counts of classes."""
-    rows = np.zeros((found.fits.size, 2 + 2 * CLASSES), np.int64)
-    rows[:, 0], rows[:, 1] = found.jobs[:, SPLIT], found.chunks[:, COUNT]
-    rows[:, 2:] = found.classes.reshape(found.fits.size, -1)
-    rows[~found.fits] = 0
-    return rows
+def _find_columns(
+    keys: NDArray[np.uint32],
+    directory: NDArray[np.void],
+    lengths: Ints,
+    tensors: Sequence[Tensor],
+    kernels: ModuleType,
+) -> tuple[WrittenColumns, Ints]:
+    """How keys are written by active columns, and what `measure_keys` has to know of that."""
+    shapes = [(tensor.start, prod(tensor.shape), tensor.shape) for tensor in tensors]
+    table = [
+        (start, size // shape[0] if len(shape) > 1 else 0) for start, size, shape in shapes if size
+    ]
+    widest = max((width for _, width in table if width <= MAX_WIDTH), default=0)
+    if widest < 2 or not keys.size:
+        return NOTHING, NO_COLUMNS
+    n, size = int(lengths.sum()), directory.size
+    chunk_log2 = int(lengths[0] - 1).bit_length()
+    pieces = np.zeros((size + len(table), JOB_COLUMNS), np.int64)
+    chunks, jobs = np.zeros((2, size, JOB_COLUMNS), np.int64)
+    rows = np.zeros((size, 2 + 2 * CLASSES), np.int64)
+    listed, marks = scratch.empty(keys.size + 1, np.uint32), np.zeros(widest, np.uint8)
+    known = np.array(table, np.int64), n, chunk_log2
+    where = *known, marks, pieces, listed, chunks, jobs, rows
+    number, some, room = kernels.cut_pieces(keys, directory, *where)
+    if not some:
+        return NOTHING, NO_COLUMNS
+    gaps, ranks = scratch.empty(room, np.uint32), np.empty(widest, np.uint32)
+    kernels.compact_keys(keys, pieces, listed, chunks, jobs, ranks, gaps, rows)
+    return (jobs, gaps, chunks, pieces[:number]), rows
 
 
 def _measure_values(

@@ -83,6 +83,7 @@ def instrumented(atheris):
     import numpy as np
     import xxhash
     from anatomy import reseal
+    from document import STEPS
     from generator import draw_frame
 
     def xxh64(data, seed):
@@ -98,7 +99,7 @@ def instrumented(atheris):
         return complete
 
     # Where a reader ends counts as coverage too: steps share their code, and codecs their loops.
-    ends = product(range(110), range(32), range(32))
+    ends = product([0, *STEPS], range(32), range(32))
     counters = {end: atheris._reserve_counter() for end in ends}
 
     def watched(read, codecs):

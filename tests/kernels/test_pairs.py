@@ -50,9 +50,11 @@ def test_both_backends_offer_the_same_functions():
     And for tables of codes and their reader, with which CUDA kernels are compared.
     """
     whole = {"measure_chunks", "measure_keys", "measure_values", "write_chunks"}
+    whole |= {"cut_pieces", "compact_keys"}
     assert set(cpu.__all__) - set(reference.__all__) == whole
     small = {"classify", "rice_fit"} | {name for name in reference.__all__ if "write_" in name}
     small |= {"decode_table", "read_codes"}
+    small |= {"to_gaps", "count_classes", "list_columns", "to_compact"}
     assert set(reference.__all__) - set(cpu.__all__) == small
     assert all(callable(getattr(b, name)) for b in (cpu, reference) for name in b.__all__)
 

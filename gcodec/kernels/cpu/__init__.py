@@ -2,6 +2,7 @@
 
 from .accumulate import accumulate, add_pairs, scatter, settle
 from .checksum import chunk_checks, xxh64
+from .compact import compact_keys, cut_pieces
 from .dense import (
     add_fields,
     add_up,
@@ -13,12 +14,6 @@ from .dense import (
 )
 from .directory import check_directory, levels_are_sound
 from .huffman import code_lengths, codes
-from .keys import (
-    count_classes,
-    list_columns,
-    to_compact,
-    to_gaps,
-)
 from .levels import measure_values
 from .measure import measure_keys
 from .quantize import quantize, round_randomly
@@ -53,10 +48,11 @@ __all__ = [
     "codes",
     "collect",
     "collect_sum",
+    "compact_keys",
     "compensate",
     "correct",
     "count_above",
-    "count_classes",
+    "cut_pieces",
     "fields_are_sound",
     "find_blocks",
     "first_corrupt",
@@ -64,7 +60,6 @@ __all__ = [
     "largest_between",
     "leave_out",
     "levels_are_sound",
-    "list_columns",
     "magnitude_max",
     "measure_chunks",
     "measure_keys",
@@ -81,8 +76,6 @@ __all__ = [
     "settle",
     "tail_sums",
     "tail_sums_of_pairs",
-    "to_compact",
-    "to_gaps",
     "write_chunks",
     "xxh64",
 ]
