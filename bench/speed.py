@@ -209,15 +209,18 @@ def accumulating(grads, rounds):
 
 
 def dense(grads, rounds):
-    """Every element coded; codes that have fewer than 256 levels fit eight bits."""
+    """Every element coded in eight bits, and in as few as there can be."""
     out = np.zeros(grads.shape[1], np.float32)
     contenders, costs = {READ: read(grads)}, {}
-    for title, rounding in (
-        ("16 log levels per octave", gcodec.ReciprocalLog(16)),
-        ("8 log levels per octave", gcodec.ReciprocalLog(8)),
-        ("8-bit uniform", gcodec.Uniform(8)),
+    log = gcodec.ReciprocalLog
+    for title, rounding, values in (
+        ("8 bits, 16 log levels per octave", log(16, bits=8), "fixed"),
+        ("8 bits, 8 log levels per octave", log(8, bits=8), "fixed"),
+        ("8 bits, even levels", gcodec.Uniform(8), "fixed"),
+        ("smallest, 16 log levels per octave", log(16, bits=8), "auto"),
+        ("smallest, even levels", gcodec.Uniform(8), "auto"),
     ):
-        codec = gcodec.Codec(gcodec.Dense(), rounding)
+        codec = gcodec.Codec(gcodec.Dense(), rounding, values=values)
         frames = [codec.encode(grad) for grad in grads]
         told, verified = gcodec.inspect(frames[0]), gcodec.verify(frames[0], grads[0])
         assert verified.bound_met
@@ -229,7 +232,8 @@ def dense(grads, rounds):
         }
         contenders[f"encode, {title}"] = encoding(codec, grads)
         contenders[f"decode, {title}"] = decoding(frames, out)
-        costs |= {f"encode, {title}": cost, f"decode, {title}": cost}
+        contenders[f"accumulate, {title}"] = adding(frames, out)
+        costs |= {f"{way}, {title}": cost for way in ("encode", "decode", "accumulate")}
     figures = timed(contenders, max(rounds // 3, 3))
     return {name: {**figure, **costs.get(name, {})} for name, figure in figures.items()}
 

@@ -47,7 +47,7 @@ def widen(patterns: Patterns, element: Element) -> Numbers:
     if element.type is ElementType.BFLOAT16:
         return (patterns.astype(np.uint32) << np.uint32(16)).view(np.float32)
     numbers = patterns.view(NUMBERS[element.type])
-    return numbers.astype(np.float32) if element.bits < FLOAT32.bits else numbers
+    return numbers.astype(np.float32) if numbers.itemsize < 4 else numbers
 
 
 def narrow(numbers: Numbers, element: Element, *, saturate: bool = False) -> Patterns:
@@ -95,7 +95,7 @@ def element_of(dtype: np.dtype[Any]) -> Element | None:
 def read_only(array: NDArray[Any]) -> NDArray[Any]:
     """A view that cannot be written, so that kernels compile for one type of input only."""
     view = array.view()
-    view.flags.writeable = False
+    view.setflags(write=False)
     return view
 
 
@@ -166,15 +166,14 @@ def pairs(keys: Any, values: Any, n: int) -> tuple[NDArray[np.int64], Gradient]:
 
 def as_bytes(frame: Any) -> NDArray[np.uint8]:
     """A contiguous buffer as read-only uint8 at a multiple of eight; copied only if it is not."""
-    view = memoryview(frame)
+    view = memoryview(frame).toreadonly()
     if not view.c_contiguous:
         raise Mismatch("the buffer is not contiguous: pass bytes(frame)")
     if not view.nbytes:
         return np.empty(0, np.uint8)
     array = np.frombuffer(view, np.uint8)
-    if array.ctypes.data % 8:
-        array = array.copy()
-    return read_only(array)
+    aligned = array[: array.size & -8].view(np.uint64).flags.aligned
+    return array if aligned else read_only(array.copy())
 
 
 def output(
@@ -191,8 +190,7 @@ def output(
     """
     plain = isinstance(out, np.ndarray) and not isinstance(out, np.ma.MaskedArray)
     wide = np.dtype(np.float32 if element.bits <= FLOAT32.bits else np.float64)
-    own = plain and element_of(out.dtype) == element
-    if not plain or not (out.dtype == wide or (exact and own)):
+    if not plain or not (out.dtype == wide or (exact and element_of(out.dtype) == element)):
         kind = f"an array of {out.dtype}" if plain else type(out).__name__
         raise Mismatch(f"out is {kind}, the frame holds {element.name}: pass a {wide} NumPy array")
     if out.size != size:

@@ -33,9 +33,8 @@ class Codec:
         by chunk.
     values : {"auto", "fixed"}
         How rounded values are packed: smallest, level by level and chunk by chunk; or as indices of
-        one width into all levels of the quantiser, each with its negative. Those take more bytes,
-        as many for any gradient of a size, and a fraction of the time, most of all where every
-        element goes.
+        one width into all levels that the data may need, each with its negative. Those take more
+        bytes and a fraction of the time, most of all where every element goes.
     scales : int, "row" or "tensor", optional
         Elements that are rounded in units of a scale of their own, which goes into the frame: so
         many in a row, or a row, of each tensor, or the tensor. A scale is the largest magnitude of

@@ -31,10 +31,10 @@ DRAWN = (QSGD, Natural, TernGrad)
 
 def is_taken(recipe: Recipe, n: int) -> bool:
     """Whether a recipe sends each of n elements as an index of one width that is not drawn."""
-    quantize = recipe.quantize
-    drawn = isinstance(quantize, DRAWN) or getattr(quantize, "stochastic", False)
-    every = isinstance(recipe.select, Dense) and recipe.keys == "auto" and n > 0
-    return every and recipe.values == "fixed" and recipe.scales is None and not drawn
+    if recipe.values != "fixed" or recipe.scales is not None or recipe.keys != "auto":
+        return False
+    drawn = isinstance(recipe.quantize, DRAWN) or getattr(recipe.quantize, "stochastic", False)
+    return isinstance(recipe.select, Dense) and n > 0 and not drawn
 
 
 def largest(bits: Patterns, pending: Sum | None, kernels: ModuleType) -> int:

@@ -82,7 +82,8 @@ def _encode_all(
     n = gradient.bits.size
     chunk_log2, choices = gather_all(recipe, origin, n)
     packed = dense.pack(coding, gradient.bits, chunk_log2, residual, recipe.kernels)
-    return Encoded(_seal(packed, coding, chunk_log2, n, origin, recipe.kernels), None, choices)
+    frame = _seal(packed, coding, chunk_log2, n, n, origin, recipe.kernels)
+    return Encoded(frame, None, choices)
 
 
 def encode_pairs(
@@ -122,19 +123,20 @@ def _write(recipe: Recipe, rounded: Rounded, origin: Origin, n: int) -> Frame:
         if whole.any():
             rounded = rounded._replace(kept=_with_zeros(rounded.kept, whole, lengths))
             packed = _pack(recipe, rounded, origin, lengths)
-    return _seal(packed, rounded, rounded.kept.chunk_log2, n, origin, kernels)
+    kept = rounded.kept
+    return _seal(packed, rounded, kept.chunk_log2, kept.keys.size, n, origin, kernels)
 
 
 def _seal(
     packed: packing.Packed | dense.Packed,
     rounded: Rounded | Coding,
     chunk_log2: int,
+    stored: int,
     n: int,
     origin: Origin,
     kernels: ModuleType,
 ) -> Frame:
-    """The frame of what is packed."""
-    stored = int(packed.directory["nnz"].sum(dtype=np.int64))
+    """The frame of what is packed, `stored` of n elements."""
     every = 0 < n == stored and (packed.directory["key_codec"] == ids.KeyCodec.ALL).all()
     header = Header(
         n_elements=n,
@@ -150,7 +152,9 @@ def _seal(
         rank=origin.rank,
         world=origin.world,
     )
-    tables = packed.tables._replace(scaling=rounded.scaling)
+    tables = packed.tables
+    if rounded.scaling.each:
+        tables = tables._replace(scaling=rounded.scaling)
     work = wire.draft(header, origin.tensors, tables, packed.directory)
     packed.write(work)
     return wire.seal(work, kernels.xxh64)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arrays import Gradient, narrow, read_only, widen
-from .format.directory import choose_chunk_log2, chunk_lengths
+from .format.directory import choose_chunk_log2, chunk_lengths, count_chunks
 from .format.elements import Element, Patterns
 from .packing import drawn_keys
 from .request import Origin, Recipe
@@ -79,46 +79,35 @@ def gather_dense(
     if states is None or len(states) != len(parts):  # another layout than last time
         states = [None] * len(parts)
     chunk_log2 = choose_chunk_log2(n, _density(recipe, parts, n))
-    statistics = [
-        DenseStatistics(
-            bits[part.start : part.stop],
-            element,
-            part.stream,
-            kernels,
-            part.start,
-            chunk_log2,
-            pending and pending.part(part.start, part.stop),
-        )
-        for part in parts
-    ]
-    choices = [
-        recipe.select.decide(own, state) for own, state in zip(statistics, states, strict=True)
-    ]
+    statistics, choices = [], []
+    for (start, stop, stream), state in zip(parts, states, strict=True):
+        rest = pending and pending.part(start, stop)
+        own = DenseStatistics(bits[start:stop], element, stream, kernels, start, chunk_log2, rest)
+        statistics.append(own)
+        choices.append(recipe.select.decide(own, state))
     by_size = all(isinstance(choice, Decision) for choice in choices)
     if not by_size:
         for own in statistics:
             own.finish()
-    top = 0 if by_size else int(kernels.magnitude_max(bits))
-    check(top)
+        top = int(kernels.magnitude_max(bits))
+        check(top)
     if isinstance(choices[0], Drawn):
         return _draw(choices[0], gradient, chunk_log2, choices, top)
-    counts = np.zeros(chunk_lengths(n, chunk_log2).size, np.int64)
     gathered = []
     for part, own, choice in zip(parts, statistics, choices, strict=True):
         if isinstance(choice, Decision):
-            found = own.chosen(choice)
-            counts[: found.counts.size] += found.counts
-            gathered.append((found.keys, found.bits))
+            gathered.append(own.chosen(choice)[1:])
         elif isinstance(choice, Picked):
             picked = bits[part.start : part.stop][choice.positions]
             values = _scaled(picked, element, choice.scale)
-            keys, more = _by_chunk(choice.positions + part.start, chunk_log2, counts.size)
-            counts += more
-            gathered.append((keys, values))
-    if len(gathered) == 1:
-        keys, values = gathered[0]
-    else:
-        keys, values = (np.concatenate(column) for column in zip(*gathered, strict=True))
+            keys, counts = _by_chunk(choice.positions + part.start, chunk_log2, n)
+            gathered.append((keys, values, counts))
+    keys, values, counts = gathered[0]
+    if len(gathered) > 1:
+        keys, values = (np.concatenate(column) for column in list(zip(*gathered, strict=True))[:2])
+        counts = np.zeros(count_chunks(n, chunk_log2), np.int64)
+        for *_, more in gathered:
+            counts[: more.size] += more
     if by_size:  # then what is largest goes, and what is no number is larger
         top = int(kernels.magnitude_max(read_only(values)))
         check(top)
@@ -167,7 +156,7 @@ def gather_pairs(
         choices.append(choice)
     at = np.concatenate(taken)
     chunk_log2 = choose_chunk_log2(n, _density(recipe, parts, n))
-    local, counts = _by_chunk(keys[at], chunk_log2, chunk_lengths(n, chunk_log2).size)
+    local, counts = _by_chunk(keys[at], chunk_log2, n)
     return Kept(local, bits[at], counts, chunk_log2, _least(choices), top, None, choices)
 
 
@@ -211,8 +200,9 @@ def _scaled(bits: Patterns, element: Element, scale: Any) -> Patterns:
 
 
 def _by_chunk(
-    positions: NDArray[np.int64], chunk_log2: int, n_chunks: int
+    positions: NDArray[np.int64], chunk_log2: int, n: int
 ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    n_chunks = count_chunks(n, chunk_log2)
     keys = (positions & ((1 << chunk_log2) - 1)).astype(np.uint32)
     return keys, np.bincount(positions >> chunk_log2, minlength=n_chunks).astype(np.int64)
 
@@ -228,17 +218,19 @@ def _parts(recipe: Recipe, origin: Origin, n: int) -> list[Part]:
 
 def _density(recipe: Recipe, parts: Sequence[Part], n: int) -> float:
     """The fraction of all elements that is asked for."""
-    sizes = [part.stop - part.start for part in parts]
-    if len(sizes) == 1:
+    if len(parts) == 1:
         return recipe.select.density(n)
+    sizes = [part.stop - part.start for part in parts]
     return sum(recipe.select.density(size) * size for size in sizes) / n if n else 1.0
 
 
 def _least(choices: Sequence[Choice]) -> int:
     """The smallest magnitude pattern that any of the choices can keep."""
     return min(
-        choice.threshold + (choice.ties == 0)
-        if isinstance(choice, Decision)
-        else int(not getattr(choice, "zeros", True))
-        for choice in choices
+        [
+            choice.threshold + (choice.ties == 0)
+            if isinstance(choice, Decision)
+            else int(not getattr(choice, "zeros", True))
+            for choice in choices
+        ]
     )

@@ -71,7 +71,9 @@ def split(size: int, least: int, unit: int = 1) -> list[Range]:
 
     Ranges end at multiples of `unit`.
     """
-    number = min(get_threads(), size // least) if size >= 2 * least else 1
+    if size < 2 * least:
+        return [(0, size)] if size else []
+    number = min(get_threads(), size // least)
     ends = [size * part // number // unit * unit for part in range(number)] + [size]
     return [(start, stop) for start, stop in pairwise(ends) if start < stop]
 

@@ -55,6 +55,16 @@ def name_hash(name: str, kernels: ModuleType) -> int:
     return int(kernels.xxh64(read_only(np.frombuffer(utf8, np.uint8)), 0))
 
 
+@lru_cache
+def _described(name: str, shape: tuple[int, ...], kernels: ModuleType) -> tuple[int, int]:
+    """The hash of a tensor's name, and its elements, if it can have so many."""
+    if min(shape, default=0) < 0 or prod(filter(None, shape)) > ids.MAX_ELEMENTS:
+        raise LimitExceeded(f"shape {shape} of {name!r}: a length is 0 to 2^48 elements")
+    if len(shape) > ids.MAX_DIMENSIONS:
+        raise LimitExceeded(f"shape {shape} of {name!r}: more than 32 dimensions")
+    return name_hash(name, kernels), prod(shape)
+
+
 def origin(
     recipe: Recipe,
     name: str,
@@ -82,12 +92,9 @@ def origin(
     table, start = [], 0
     for part, lengths in parts:
         lengths = tuple(map(index, lengths))
-        if min(lengths, default=0) < 0 or prod(filter(None, lengths)) > ids.MAX_ELEMENTS:
-            raise LimitExceeded(f"shape {lengths} of {part!r}: a length is 0 to 2^48 elements")
-        if len(lengths) > ids.MAX_DIMENSIONS:
-            raise LimitExceeded(f"shape {lengths} of {part!r}: more than 32 dimensions")
-        table.append(Tensor(name_hash(part, recipe.kernels), start, lengths))
-        start += prod(lengths)
+        hashed, size = _described(part, lengths, recipe.kernels)
+        table.append(Tensor(hashed, start, lengths))
+        start += size
     if start != prod(map(index, shape)):
         raise Mismatch(f"the tensors hold {start} elements, the gradient {prod(shape)}")
     if sender is None:

@@ -149,7 +149,7 @@ def round_values(
     table = _table(grid, values.element)
     if scaling.each:
         table = finite_levels(table, scaling, element)
-    zeros = not table.all()
+    zeros = np.count_nonzero(table) < table.size
     if zeros:
         joint = np.take(_plain(table), joint)
     rounding = Rounding.STOCHASTIC if grid.boundaries is None else Rounding.NEAREST
@@ -233,13 +233,13 @@ def _as_they_are(kept: Kept, element: Element, kind: BoundKind, bound: float) ->
 
 def _table(grid: Grid, element: Element) -> Patterns:
     """Each level and its negative, by turns."""
-    table = np.empty((grid.levels.size, 2), element.pattern)
-    table[:, 0] = grid.levels
-    negative = grid.levels if grid.negative is None else grid.negative
+    table = grid.levels.repeat(2)
+    if grid.negative is not None:
+        table[1::2] = grid.negative
     sign = element.pattern.type(1 << element.bits - 1)
-    table[:, 1] = negative | sign
-    table[negative == 0, 1] = 0
-    return table.reshape(-1)
+    table[1::2] |= sign
+    table[table == sign] = 0
+    return table
 
 
 def _cast_bound(exact: Patterns, element: Element, bits: Patterns, target: Element) -> float:

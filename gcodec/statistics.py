@@ -1,5 +1,6 @@
 """Answers to a selector's questions: the same over a dense gradient and its key-value pairs."""
 
+from itertools import accumulate
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -16,6 +17,9 @@ HISTOGRAM_BINS = 2048
 SAMPLES = 1 << 14
 SEGMENT = 30
 LANES = 16
+STRIDED = 64
+"""Of so many elements one counts where an average need not be exact."""
+
 STRIDE = 1 << 14
 """Ranges of threads end at multiples of this: of cache lines, and of what kernels do at a time."""
 
@@ -55,8 +59,8 @@ class Sum(NamedTuple):
     out: Numbers
 
     def part(self, start: int, stop: int) -> "Sum":
-        own = slice(start, stop)
-        return self._replace(grad=self.grad[own], residual=self.residual[own], out=self.out[own])
+        grad, residual, gamma, beta, out = self
+        return Sum(grad[start:stop], residual[start:stop], gamma, beta, out[start:stop])
 
 
 class DenseStatistics:
@@ -107,8 +111,8 @@ class DenseStatistics:
         share, limit = room / max(size, 1), most / max(size, 1)
         ranges = split(size, LEAST, STRIDE) or [(0, 0)]
         rooms = [min(int(share * (stop - start)), stop - start) + SLACK for start, stop in ranges]
-        keys, bits = (scratch.empty(sum(rooms), kind) for kind in (np.uint32, self._there.dtype))
-        ends = np.cumsum([0, *rooms]).tolist()
+        ends = [0, *accumulate(rooms)]
+        keys, bits = (scratch.empty(ends[-1], kind) for kind in (np.uint32, self._there.dtype))
         places = {start: slice(*ends[i : i + 2]) for i, (start, _) in enumerate(ranges)}
 
         def collect(start: int, stop: int) -> Candidates | None:
@@ -118,9 +122,10 @@ class DenseStatistics:
         parts = run(collect, ranges)
         self._pending = None
         there = [part for part in parts if part is not None]
-        if len(there) == len(parts):
-            self._found = there[0] if len(there) == 1 else _joined(there, keys, bits)
-        return self._found if len(there) == len(parts) else None
+        if len(there) < len(parts):
+            return None
+        self._found = there[0] if len(there) == 1 else _joined(there, keys, bits)
+        return self._found
 
     def _collect(
         self,
@@ -177,21 +182,20 @@ class DenseStatistics:
         return int(self._kernels.magnitude_max(self._bits))
 
     def moments(self, threshold: int) -> Moments:
-        count, total, squares, _ = self._tail(threshold)
+        if self._numbers is None:
+            self._numbers = read_only(widen(self._bits, self.element))
+        sums = np.zeros((3, LANES))
+        self._add_tail(self._numbers.dtype.type(self.element.number(threshold)), sums)
+        count, total, squares = sums[2, :3].tolist()
         return Moments(int(count), total, squares)
 
     def mean(self) -> float:
-        return self._tail(0)[3] / self.n
+        sampled = widen(self._strided(STRIDED), self.element).astype(np.float64)
+        with np.errstate(over="ignore", invalid="ignore"):
+            total = float(sampled.cumsum()[-1]) if sampled.size else 0.0
+        return total / -(-self.n // STRIDED)
 
-    def _tail(self, threshold: int) -> list[float]:
-        if self._numbers is None:
-            self._numbers = read_only(widen(self._bits, self.element))
-        sums = np.zeros((5, LANES))
-        self._add_tail(self.element.number(threshold), sums)
-        answer: list[float] = sums[4, :4].tolist()
-        return answer
-
-    def _add_tail(self, threshold: float, sums: NDArray[np.float64]) -> None:
+    def _add_tail(self, threshold: Any, sums: NDArray[np.float64]) -> None:
         self._kernels.tail_sums(self._numbers, threshold, sums)
 
     def _strided(self, stride: int) -> Patterns:
@@ -199,7 +203,7 @@ class DenseStatistics:
         return self._bits[::stride]
 
     def logarithm(self) -> float:
-        sampled = widen(self.element.magnitudes(self._strided(64)), self.element)
+        sampled = widen(self.element.magnitudes(self._strided(STRIDED)), self.element)
         sampled = sampled[sampled > 0].astype(np.float64)
         if not sampled.size:
             sampled = np.ones(1)
@@ -240,6 +244,11 @@ class DenseStatistics:
         scratch = np.empty(HISTOGRAM_BINS, np.int64)
         threshold, above = self._kernels.kth_magnitude(bits, k, scratch)
         return int(threshold), int(above)
+
+    def strata(self, samples: int, seed: int) -> NDArray[np.int64]:
+        positions = np.empty(samples, np.int64)
+        self._kernels.draw_strata(self.n, np.uint64(seed), positions)
+        return positions
 
     def sample(self, positions: NDArray[np.int64]) -> Patterns:
         return self._magnitudes(positions)
@@ -289,7 +298,7 @@ class PairStatistics(DenseStatistics):
         edges = np.searchsorted(self._keys, np.arange(0, self.n + block, block))
         return self._keys[self._largest_between(edges, k)]
 
-    def _add_tail(self, threshold: float, sums: NDArray[np.float64]) -> None:
+    def _add_tail(self, threshold: Any, sums: NDArray[np.float64]) -> None:
         self._kernels.tail_sums_of_pairs(self._keys, self._numbers, threshold, sums)
 
     def _strided(self, stride: int) -> Patterns:

@@ -8,12 +8,14 @@ from numpy.typing import NDArray
 
 from ..errors import LimitExceeded, Malformed
 from . import ids
-from .sections import NOWHERE, Span
+from .sections import Span
 
 CLASSES: Final = 32
 MAX_CLASS: Final = 25
 MAX_CODE_BITS: Final = 12
 CODE_SPACE: Final = 1 << MAX_CODE_BITS
+_NO_CODE: Final = np.frombuffer(b"", np.uint8)
+_NO_CODES: Final = _NO_CODE.reshape(0, CLASSES)
 
 
 def pack_lengths(lengths: NDArray[np.uint8]) -> bytes:
@@ -24,7 +26,9 @@ def pack_lengths(lengths: NDArray[np.uint8]) -> bytes:
 
 def read_key_codes(meta: bytes, spans: Mapping[int, Span]) -> NDArray[np.uint8]:
     """Lengths of the codes of gap classes, uint8[codes, 32]; class 0 and above 25 have none."""
-    span = spans.get(ids.Section.KEYCODES, NOWHERE)
+    span = spans.get(ids.Section.KEYCODES)
+    if span is None:
+        return _NO_CODES
     if span.entries > ids.MAX_KEY_CODES:
         raise LimitExceeded(f"{span.entries} key codes, the limit is {ids.MAX_KEY_CODES}")
     lengths = _unpack(meta, span)
@@ -39,7 +43,9 @@ def read_key_codes(meta: bytes, spans: Mapping[int, Span]) -> NDArray[np.uint8]:
 
 def read_value_code(meta: bytes, spans: Mapping[int, Span], n_levels: int) -> NDArray[np.uint8]:
     """Lengths of the code of codebook indices, uint8[levels]; empty if there is none."""
-    span = spans.get(ids.Section.VALUECODE, NOWHERE)
+    span = spans.get(ids.Section.VALUECODE)
+    if span is None:
+        return _NO_CODE
     if span.entries > ids.MAX_CODED_LEVELS:
         raise LimitExceeded(f"a code of {span.entries} levels, the limit is {ids.MAX_CODED_LEVELS}")
     if span.entries not in (0, n_levels):

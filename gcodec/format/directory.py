@@ -22,7 +22,11 @@ CHUNK: Final = np.dtype(
 )  # fmt: skip
 
 FirstFault = Callable[[NDArray[np.void], tuple[Any, ...]], tuple[int, int]]
-"""The first step that a directory fails by these facts, and the chunk or -1; 0 if there is none."""
+"""The first step that a directory fails by these facts, and the chunk or -1; 0 if there is none.
+
+Facts are n_elements, chunk_log2, n_stored, whether the frame is dense, bits of a pattern, bytes of
+PAYLOAD, and `Sizes`.
+"""
 
 KEY_INDEX, KEY_HIGH, SIGN, VALUE_INDEX, VALUE_HIGH, VALUE_LOW, KEY_LOW, END = range(8)
 """Columns of the plane table: first word of each plane in wire order, and the chunk's end."""
@@ -70,12 +74,17 @@ def choose_chunk_log2(n_elements: int, density: float) -> int:
     return chosen
 
 
+def count_chunks(n_elements: int, chunk_log2: int) -> int:
+    """How many chunks there are."""
+    return -(-n_elements >> chunk_log2)
+
+
 def chunk_lengths(n_elements: int, chunk_log2: int) -> NDArray[np.int64]:
     """Positions in each chunk: all full but the last."""
-    n_chunks = -(-n_elements >> chunk_log2) if n_elements else 0
-    lengths = np.full(n_chunks, 1 << chunk_log2, np.int64)
-    if n_chunks:
-        lengths[-1] = n_elements - ((n_chunks - 1) << chunk_log2)
+    lengths = np.empty(count_chunks(n_elements, chunk_log2), np.int64)
+    lengths.fill(1 << chunk_log2)
+    if n_elements:
+        lengths[-1] = n_elements - ((lengths.size - 1) << chunk_log2)
     return lengths
 
 
@@ -128,19 +137,15 @@ def measure_chunks(directory: NDArray[np.void], element: Element, rests: NDArray
 
 def place_chunks(directory: NDArray[np.void]) -> int:
     """Make `off16` the running sum of `len16`; return the payload's length in bytes."""
-    total = _offsets(directory)
+    ends = np.zeros(directory.size + 1, np.int64)
+    directory["len16"].astype(np.int64).cumsum(out=ends[1:])
+    directory["off16"] = ends[:-1]
+    total = int(ends[-1]) * 16
     if total >= ids.MAX_PAYLOAD:
         raise LimitExceeded(
             f"the payload would have {total} bytes, not under 2^36: split the tensor"
         )
     return total
-
-
-def _offsets(directory: NDArray[np.void]) -> int:
-    """Make `off16` the running sum of `len16`; return the payload's length in bytes."""
-    end = np.cumsum(directory["len16"], dtype=np.int64)
-    directory["off16"] = end - directory["len16"]
-    return int(end[-1]) * 16 if end.size else 0
 
 
 def planes(directory: NDArray[np.void], element: Element) -> NDArray[np.int64]:
@@ -155,21 +160,6 @@ def planes(directory: NDArray[np.void], element: Element) -> NDArray[np.int64]:
 class Sizes(NamedTuple):
     """How many entries the sections have that chunks refer to."""
 
-    levels: int
-    key_codes: int
-    value_code: int
-    seeds: int
-
-
-class Facts(NamedTuple):
-    """What entries are held to: of the header and its element type, of PAYLOAD, and `Sizes`."""
-
-    n_elements: int
-    chunk_log2: int
-    n_stored: int
-    dense: bool
-    pattern_bits: int
-    payload_bytes: int
     levels: int
     key_codes: int
     value_code: int
@@ -246,15 +236,7 @@ def check_directory(
     `payload` is the length of its section in bytes.
     """
     dense = header.frame_kind == ids.FrameKind.DENSE
-    facts = Facts(
-        header.n_elements,
-        header.chunk_log2,
-        header.n_stored,
-        dense,
-        element.bits,
-        payload,
-        *sizes,
-    )
-    step, chunk = first_fault(directory, tuple(facts))
+    size = header.n_elements, header.chunk_log2, header.n_stored
+    step, chunk = first_fault(directory, (*size, dense, element.bits, payload, *sizes))
     if step:
         refuse(step, chunk)

@@ -26,13 +26,14 @@ from .ids import FIRST_ANCILLARY_SECTION
 from .scales import UNSCALED, Scales, read_scales, write_runs
 from .sections import (
     SECTION,
+    TENSOR,
     Span,
     Tensor,
     align,
     build_tensors,
     check_types,
     element_of,
-    layout_bytes,
+    layout,
     place,
     read_codebook,
     read_sections,
@@ -50,10 +51,8 @@ class Frame(np.ndarray[Any, Any]):
 
     def __new__(cls, data: Any) -> "Frame":
         """Wrap bytes as a frame without a copy or a check; `gcodec.decode` does the checking."""
-        view = memoryview(data)
-        frame = (np.frombuffer(view, np.uint8) if view.nbytes else np.empty(0, np.uint8)).view(cls)
-        frame.flags.writeable = False
-        return frame
+        view = memoryview(data).toreadonly()
+        return np.frombuffer(view if view.nbytes else b"", np.uint8).view(cls)
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
         if int(protocol) >= 5:
@@ -135,64 +134,62 @@ def draft(
 ) -> Draft:
     """Allocate the frame for a directory of known sizes; write all but payload and checks."""
     payload_len = place_chunks(directory)
-    table, dims = build_tensors(tensors, header.elem_dtype)
+    rows, dims = build_tensors(tuple(tensors), header.elem_dtype)
     levels, codes, code, seeds, scaling = tables
-    all_parts: tuple[tuple[ids.Section, int, bytes], ...] = (
-        (ids.Section.TENSORS, len(tensors), table),
-        (ids.Section.DIMS, len(dims) // 8, dims),
-        (ids.Section.CODEBOOK, levels.size, levels.tobytes()),
-        (ids.Section.CHUNKDIR, directory.size, directory.tobytes()),
-        (ids.Section.KEYCODES, len(codes), pack_lengths(codes)),
-        (ids.Section.VALUECODE, code.size, pack_lengths(code)),
-        (ids.Section.SCALES, scaling.scales.size, scaling.scales.tobytes()),
-        (ids.Section.SEEDS, seeds.size // 2, seeds.tobytes()),
-        (ids.Section.RUNS, len(scaling.runs), write_runs(scaling.runs)),
-    )
-    parts = [part for part in all_parts if part[1] or part[0] == ids.Section.CHUNKDIR]
+    parts: list[tuple[ids.Section, int, bytes]] = [(ids.Section.TENSORS, len(tensors), rows)]
+    if dims:
+        parts.append((ids.Section.DIMS, len(dims) // 8, dims))
+    if levels.size:
+        parts.append((ids.Section.CODEBOOK, levels.size, levels.tobytes()))
+    parts.append((ids.Section.CHUNKDIR, directory.size, directory.tobytes()))
+    if codes.size:
+        parts.append((ids.Section.KEYCODES, len(codes), pack_lengths(codes)))
+    if code.size:
+        parts.append((ids.Section.VALUECODE, code.size, pack_lengths(code)))
+    if scaling.scales.size:
+        parts.append((ids.Section.SCALES, scaling.scales.size, scaling.scales.tobytes()))
+    if seeds.size:
+        parts.append((ids.Section.SEEDS, seeds.size // 2, seeds.tobytes()))
+    if scaling.runs.size:
+        parts.append((ids.Section.RUNS, len(scaling.runs), write_runs(scaling.runs)))
     lengths = [(kind, count, len(part)) for kind, count, part in parts]
     lengths.append((ids.Section.PAYLOAD, payload_len // 16, payload_len))
-    sections, spans = place(lengths, HEADER_SIZE)
-    start, end = spans[ids.Section.PAYLOAD].start, spans[ids.Section.PAYLOAD].stop
-    frame = scratch.empty(align(end), np.uint8)
-    meta = bytearray(start - HEADER_SIZE)
-    meta[: len(sections)] = sections
+    table, spans = place(lengths, HEADER_SIZE)
+    payload = spans[ids.Section.PAYLOAD]
+    frame = scratch.empty(align(payload.stop), np.uint8)
+    frame[HEADER_SIZE : payload.start] = frame[payload.stop :] = 0
+    meta = frame.data
+    meta[HEADER_SIZE : HEADER_SIZE + len(table)] = table
     for kind, _, part in parts:
-        at = spans[kind].start - HEADER_SIZE
-        meta[at : at + len(part)] = part
-    frame[HEADER_SIZE:start] = np.frombuffer(meta, np.uint8)
-    frame[end:] = 0
-    header = header._replace(
-        frame_len=frame.size,
-        n_chunks=directory.size,
-        n_tensors=len(tensors),
-        n_sections=len(lengths),
-        payload_offset=start,
-    )
+        meta[spans[kind]] = part
     return Draft(
         frame,
         header,
         spans,
         frame[spans[ids.Section.CHUNKDIR]].view(CHUNK),
-        frame[start:end].view(np.uint64),
+        frame[payload].view(np.uint64),
     )
 
 
 def seal(work: Draft, xxh64: Hash) -> Frame:
     """Write header and checks over a filled draft, and freeze it."""
-    frame = work.frame
-    frame.flags.writeable = False
-    tensors = work.spans[ids.Section.TENSORS]
-    dims = work.spans.get(ids.Section.DIMS, tensors)
-    meta = frame[HEADER_SIZE : work.header.payload_offset]
+    frame, spans = work.frame, work.spans
+    frame.setflags(write=False)
+    tensors, start = spans[ids.Section.TENSORS], spans[ids.Section.PAYLOAD].start
+    layout = slice(tensors.start, spans.get(ids.Section.DIMS, tensors).stop)
     header = work.header._replace(
-        layout_key=xxh64(frame[tensors.start : dims.stop], 0),
-        meta_check=xxh64(meta, 0) & LOW_32,
+        frame_len=frame.size,
+        n_chunks=work.directory.size,
+        n_tensors=(tensors.stop - tensors.start) // TENSOR.itemsize,
+        n_sections=len(spans),
+        payload_offset=start,
+        layout_key=xxh64(frame[layout], 0),
+        meta_check=xxh64(frame[HEADER_SIZE:start], 0) & LOW_32,
     )
-    raw = np.frombuffer(header.to_bytes(), np.uint8)
-    check = xxh64(raw[:CHECKED_HEADER_BYTES], 0) & LOW_32
-    frame.flags.writeable = True
-    frame[:HEADER_SIZE] = raw
-    frame[CHECKED_HEADER_BYTES:HEADER_SIZE].view("<u4")[0] = check
+    head = header.to_bytes()[:CHECKED_HEADER_BYTES]
+    check = xxh64(np.frombuffer(head, np.uint8), 0) & LOW_32
+    frame.setflags(write=True)
+    frame.data[:HEADER_SIZE] = head + check.to_bytes(4, "little")
     return Frame(frame)
 
 
@@ -208,7 +205,8 @@ def parse(buffer: NDArray[np.uint8], kernels: Checks | ModuleType) -> Parsed:
     size = read_prefix(head, buffer.size)
     header = read_header(head, xxh64)
     meta = buffer[: header.payload_offset].tobytes()
-    if xxh64(np.frombuffer(meta, np.uint8, -1, HEADER_SIZE), 0) & LOW_32 != header.meta_check:
+    copied = np.frombuffer(meta, np.uint8)
+    if xxh64(copied[HEADER_SIZE:], 0) & LOW_32 != header.meta_check:
         raise Corrupt("meta_check at byte 120 does not match bytes 128 up to the payload")
     spans = read_sections(meta, header)
     packed = spans[ids.Section.PAYLOAD]
@@ -218,7 +216,7 @@ def parse(buffer: NDArray[np.uint8], kernels: Checks | ModuleType) -> Parsed:
     element = element_of(header)
     check_types(spans, element)
     tensors = read_tensors(meta, spans, header)
-    if header.layout_key != xxh64(layout_bytes(meta, spans), 0):
+    if header.layout_key != xxh64(copied[layout(spans)], 0):
         raise Malformed("layout_key at byte 104 is not the hash of the tensor table")
     levels = read_codebook(meta, spans, element, kernels.levels_are_sound)
     tables = Tables(
@@ -226,7 +224,9 @@ def parse(buffer: NDArray[np.uint8], kernels: Checks | ModuleType) -> Parsed:
         read_key_codes(meta, spans),
         read_value_code(meta, spans, levels.size),
         read_seeds(meta, spans),
-        read_scales(meta, spans, header.n_elements, element, levels),
+        read_scales(meta, spans, header.n_elements, element, levels)
+        if ids.Section.RUNS in spans or ids.Section.SCALES in spans
+        else UNSCALED,
     )
     entries = spans[ids.Section.CHUNKDIR]
     if entries.entries != header.n_chunks:

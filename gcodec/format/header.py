@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Callable, Iterable
 from enum import IntEnum
+from functools import lru_cache
 from math import copysign, isfinite
 from typing import Any, Final, NamedTuple
 
@@ -91,6 +92,9 @@ class Header(NamedTuple):
         return _STRUCT.pack(*self)
 
 
+_N_CHUNKS, _FRAME_KIND, _BOUND = map(Header._fields.index, ("n_chunks", "frame_kind", "bound"))
+
+
 def read_prefix(head: bytes, given: int) -> int:
     """Check the 16 bytes that are frozen for all majors; return the frame's length in bytes.
 
@@ -129,8 +133,8 @@ def read_header(head: bytes, xxh64: Hash) -> Header:
         raise UnsupportedFeature(
             f"critical feature bit {bit} at byte 16 is not known: update gcodec"
         )
-    _check_limits(header)
-    _check_enums(header)
+    _check_limits(header.n_elements, *header[_N_CHUNKS:_FRAME_KIND])
+    _check_enums(*header[_FRAME_KIND:_BOUND])
     start, table = header.payload_offset, header.header_len + 16 * header.n_sections
     if start % ids.ALIGNMENT or not table <= start <= header.frame_len:
         raise Malformed(
@@ -164,16 +168,18 @@ def read_header(head: bytes, xxh64: Hash) -> Header:
     return header
 
 
-def _check_limits(header: Header) -> None:
-    for field, offset, low, high in _LIMITS:
-        value = getattr(header, field)
+@lru_cache
+def _check_limits(*values: int) -> None:
+    """Hold what `_LIMITS` names to it, in order."""
+    for value, (field, offset, low, high) in zip(values, _LIMITS, strict=True):
         if not low <= value <= high:
             raise LimitExceeded(f"{field} {value} at byte {offset} is outside {low}..{high}")
 
 
-def _check_enums(header: Header) -> None:
-    for field, offset, registry, supported in _KINDS:
-        value = getattr(header, field)
+@lru_cache
+def _check_enums(*values: int) -> None:
+    """Hold what `_KINDS` names to it, in order."""
+    for value, (field, offset, registry, supported) in zip(values, _KINDS, strict=True):
         if value in supported:
             continue
         if value == 0:

@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from math import prod
 from typing import Final, NamedTuple
 
@@ -22,9 +23,9 @@ TENSOR: Final = np.dtype(
 
 _SECTION: Final = struct.Struct("<HHIQ")
 _TENSOR: Final = struct.Struct("<QBB6s")
+_RESERVED: Final = bytes(6)
 
 _PAYLOAD: Final = int(ids.Section.PAYLOAD)
-_OF_ELEMENTS: Final = (int(ids.Section.CODEBOOK), int(ids.Section.SCALES))
 _SEEDS: Final = int(ids.Section.SEEDS)
 _HALF_BYTES: Final[dict[int, int]] = {
     ids.Section.TENSORS: 2 * TENSOR.itemsize,
@@ -59,6 +60,7 @@ class Span(NamedTuple):
     entries: int
 
 
+NO_SEEDS: Final[NDArray[np.uint64]] = np.frombuffer(b"", np.uint64)
 NOWHERE: Final = Span(0, 0, 0)
 """A section that is absent, and so has no entries."""
 
@@ -75,11 +77,11 @@ def place(
 
     `start` is where the table begins.
     """
-    table = b"".join(_SECTION.pack(kind, 0, count, length) for kind, count, length in lengths)
+    table = b"".join([_SECTION.pack(kind, 0, count, length) for kind, count, length in lengths])
     spans: dict[ids.Section, slice] = {}
     end = start + len(table)
     for kind, _, length in lengths:
-        offset = _offset(kind, end)
+        offset = align(end, ids.ALIGNMENT if kind == _PAYLOAD else ids.SECTION_ALIGNMENT)
         end = offset + length
         spans[kind] = slice(offset, end)
     return table, spans
@@ -90,32 +92,29 @@ def section_bits(length: int) -> int:
     return 8 * (ids.SECTION_ENTRY + align(length, ids.SECTION_ALIGNMENT)) if length else 0
 
 
-def _offset(kind: int, end: int) -> int:
-    """Where a section of this type starts, after one that ends there."""
-    return align(end, ids.ALIGNMENT if kind == ids.Section.PAYLOAD else ids.SECTION_ALIGNMENT)
-
-
 def read_sections(meta: bytes, header: Header) -> dict[int, Span]:
     """Where each section lies: in order, without holes, payload last up to the end.
 
     `meta` is the frame up to the payload.
     """
-    start = header.header_len
-    end = start + header.n_sections * SECTION.itemsize
+    start, before = header.header_len, header.n_sections - 1
+    end = start + header.n_sections * ids.SECTION_ENTRY
     spans: dict[int, Span] = {}
-    previous = 0
+    previous, unit, limit = 0, ids.SECTION_ALIGNMENT, header.payload_offset
     for kind, reserved, entries, length in _SECTION.iter_unpack(meta[start:end]):
-        last = len(spans) == header.n_sections - 1
+        last = len(spans) == before
+        if last:
+            unit, limit = ids.ALIGNMENT, header.frame_len
         if (kind == _PAYLOAD) != last or (not last and kind <= previous):
             raise Malformed(
                 f"{_where(spans, start)}: type {kind} out of order (ascending, PAYLOAD last)"
             )
         if reserved:
             raise Malformed(f"{_where(spans, start)}: reserved field not zero")
-        offset = _offset(kind, end)
+        offset = -(-end // unit) * unit
         if any(meta[end:offset]):
             raise Malformed(f"{_where(spans, start)}: the padding from byte {end} on is not zero")
-        if length > (header.frame_len if last else header.payload_offset) - offset:
+        if length > limit - offset:
             raise Malformed(
                 f"{_where(spans, start)}: {length} bytes from {offset} run past the end"
             )
@@ -133,17 +132,17 @@ def _where(before: Mapping[int, Span], start: int) -> str:
 def check_types(spans: Mapping[int, Span], element: Element) -> None:
     """Refuse unknown critical sections, missing ones, and counts that disagree with lengths."""
     for kind, (_, length, entries) in spans.items():
-        if kind >= ids.FIRST_ANCILLARY_SECTION:
-            continue
         half_bytes = _HALF_BYTES.get(kind)
         if half_bytes is None:
+            if kind >= ids.FIRST_ANCILLARY_SECTION:
+                continue
             known = kind in ids.RESERVED_SECTIONS
             name = f"{ids.Section(kind).name} ({kind})" if known else f"type {kind}"
             raise UnsupportedFeature(
                 f"critical section {name} is not known to this reader: update gcodec"
             )
-        if kind in _OF_ELEMENTS:
-            half_bytes = element.pattern.itemsize * 2
+        if not half_bytes:
+            half_bytes = 2 * element.pattern.itemsize
         size = -(-entries * half_bytes // 2)
         if length != size:
             name = ids.Section(kind).name
@@ -155,7 +154,8 @@ def check_types(spans: Mapping[int, Span], element: Element) -> None:
             raise Malformed(f"section {needed.name} is missing")
 
 
-def build_tensors(tensors: Sequence[Tensor], element_type: int) -> tuple[bytes, bytes]:
+@lru_cache
+def build_tensors(tensors: tuple[Tensor, ...], element_type: int) -> tuple[bytes, bytes]:
     """Rows of the TENSORS and DIMS sections."""
     rows = [
         _TENSOR.pack(tensor.name_hash, len(tensor.shape), element_type, b"") for tensor in tensors
@@ -171,31 +171,31 @@ def read_tensors(meta: bytes, spans: Mapping[int, Span], header: Header) -> tupl
         raise Malformed(f"TENSORS has {span.entries} entries, the header says {header.n_tensors}")
     rows = list(_TENSOR.iter_unpack(meta[span.offset : span.offset + span.length]))
     place = spans.get(ids.Section.DIMS, NOWHERE)
-    if place.entries != sum(row[1] for row in rows):
+    if place.entries != sum([row[1] for row in rows]):
         raise Malformed(f"DIMS has {place.entries} entries, the tensors use another number")
-    dims = np.frombuffer(meta, "<u8", place.entries, place.offset).tolist()
+    dims = struct.unpack_from(f"<{place.entries}Q", meta, place.offset)
     tensors: list[Tensor] = []
     start = used = 0
     for i, (name_hash, ndim, dtype, reserved) in enumerate(rows):
         if ndim > ids.MAX_DIMENSIONS:
             raise LimitExceeded(f"tensor {i}: {ndim} dimensions, the limit is {ids.MAX_DIMENSIONS}")
-        if dtype != header.elem_dtype or any(reserved):
+        if dtype != header.elem_dtype or reserved != _RESERVED:
             raise Malformed(f"tensor {i}: dtype differs from the header, or a reserved bit is set")
-        shape = tuple(dims[used : used + ndim])
-        if prod(filter(None, shape)) > ids.MAX_ELEMENTS:
+        shape = dims[used : used + ndim]
+        size = prod(shape)
+        if (size or prod(filter(None, shape))) > ids.MAX_ELEMENTS:
             raise LimitExceeded(f"tensor {i}: the dimensions of {shape} multiply past 2^48")
         tensors.append(Tensor(name_hash, start, shape))
-        start, used = start + prod(shape), used + ndim
+        start, used = start + size, used + ndim
     if start != header.n_elements:
         raise Malformed(f"the tensors hold {start} elements, the header says {header.n_elements}")
     return tuple(tensors)
 
 
-def layout_bytes(meta: bytes, spans: Mapping[int, Span]) -> NDArray[np.uint8]:
-    """TENSORS and DIMS, which follow it at once if they are there."""
+def layout(spans: Mapping[int, Span]) -> slice:
+    """Where TENSORS is, and DIMS, which follows it at once if it is there."""
     span = spans[ids.Section.TENSORS]
-    length = span.length + spans.get(ids.Section.DIMS, NOWHERE).length
-    return np.frombuffer(meta, np.uint8, length, span.offset)
+    return slice(span.offset, sum(spans.get(ids.Section.DIMS, span)[:2]))
 
 
 def read_codebook(
@@ -218,8 +218,8 @@ def read_codebook(
 
 def read_seeds(meta: bytes, spans: Mapping[int, Span]) -> NDArray[np.uint64]:
     """A seed and the number of the first chunk, or nothing."""
-    span = spans.get(ids.Section.SEEDS, NOWHERE)
-    return np.frombuffer(meta, "<u8", 2 * span.entries, span.offset)
+    span = spans.get(ids.Section.SEEDS)
+    return NO_SEEDS if span is None else np.frombuffer(meta, "<u8", 2 * span.entries, span.offset)
 
 
 def element_of(header: Header) -> Element:

@@ -1,7 +1,6 @@
 """Planes back to keys and values in scratch, everything about them proved (spec section 9)."""
 
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,24 +40,21 @@ def read_chunks(
     Malformed
         If a plane, a key, an index or a spare bit breaks a rule.
     """
-    check_chunks(parsed, first, stop, kernels)
     directory, stored = parsed.directory, parsed.header.n_stored
     if first or stop is not None:
         directory = directory[first:stop]
         stored = int(directory["nnz"].sum(dtype=np.int64))
-    keys, patterns = _scratch(stored, parsed.element.pattern)
-    ranges = split(directory.size, _least(parsed))
-    ends = [0, stored]
+    keys, patterns = scratch.empty(stored, np.uint32), scratch.empty(stored, parsed.element.pattern)
+    ranges, ends = split(directory.size, _least(parsed)), {0: 0, directory.size: stored}
     if len(ranges) > 1:
         sums = np.cumsum(directory["nnz"], dtype=np.int64)
-        ends = [0, *(int(sums[end - 1]) for _, end in ranges)]
-    places = {begin: slice(*ends[part : part + 2]) for part, (begin, _) in enumerate(ranges)}
+        ends |= {end: int(sums[end - 1]) for _, end in ranges}
 
     def read(begin: int, end: int) -> tuple[int, int]:
-        own, part = places[begin], directory[begin:end]
+        own, part = slice(ends[begin], ends[end]), directory[begin:end]
         return _read_part(parsed, part, first + begin, keys[own], patterns[own], kernels)
 
-    for step, chunk in run(read, ranges):
+    for step, chunk in sorted(run(read, ranges)):  # first what fails a check
         if step:
             refuse(step, chunk)
     return keys, patterns
@@ -74,6 +70,9 @@ def _read_part(
 ) -> tuple[int, int]:
     """Keys and patterns of some chunks; the step that one of them fails and its number, or 0."""
     header, tables, payload = parsed.header, parsed.tables, parsed.payload
+    chunk = int(kernels.first_corrupt(payload, directory, first))
+    if chunk >= 0:
+        return 95, first + chunk
     layout = header.n_elements, header.chunk_log2, parsed.element.bits
     table = np.zeros(CODE_SPACE if tables.value_code.size else 0, np.uint16)
     values = tables.levels, tables.value_code, table
@@ -81,8 +80,8 @@ def _read_part(
     if step:
         return step, chunk
     code_tables = np.zeros((len(tables.key_codes), CODE_SPACE), np.uint16)
-    scratch = np.empty(_most_items(directory) if len(tables.key_codes) > 1 else 0, np.uint32)
-    codes = tables.key_codes, tables.seeds, code_tables, scratch
+    items = np.empty(_most_items(directory) if len(tables.key_codes) > 1 else 0, np.uint32)
+    codes = tables.key_codes, tables.seeds, code_tables, items
     step, chunk = kernels.read_keys(payload, directory, first, layout, *codes, keys)
     return step, chunk
 
@@ -90,11 +89,6 @@ def _read_part(
 def _least(parsed: Parsed) -> int:
     """Chunks that are worth a thread."""
     return max(LEAST_KEPT * parsed.header.n_chunks // max(parsed.header.n_stored, 1), 1)
-
-
-def _scratch(size: int, pattern: np.dtype[Any]) -> tuple[NDArray[np.uint32], Patterns]:
-    """Room for keys and patterns."""
-    return scratch.empty(size, np.uint32), scratch.empty(size, pattern)
 
 
 def _most_items(directory: NDArray[np.void]) -> int:

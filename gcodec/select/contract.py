@@ -73,6 +73,9 @@ class Statistics(Protocol):
     def kth(self, k: int) -> tuple[int, int]:
         """The k-th largest magnitude, 1 <= k <= n, and how many are above it."""
 
+    def strata(self, samples: int, seed: int) -> NDArray[np.int64]:
+        """A position drawn from each of so many equal strata of [0, n)."""
+
     def sample(self, positions: NDArray[np.int64]) -> Patterns:
         """Magnitudes at ascending positions."""
 
@@ -83,7 +86,7 @@ class Statistics(Protocol):
         """Of the magnitudes above `threshold`; sums in float64, in one order on all backends."""
 
     def mean(self) -> float:
-        """Mean of the signed elements."""
+        """Mean of every 64th signed element."""
 
     def logarithm(self) -> float:
         """Mean logarithm of every 64th magnitude above zero."""

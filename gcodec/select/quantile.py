@@ -11,9 +11,8 @@ from math import ceil
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..format.draws import GOLDEN, LOW_64, one_of_each
+from ..format.draws import GOLDEN, LOW_64
 from .amount import Amount, exact, whole_number
 from .contract import Decision, Statistics
 
@@ -48,17 +47,11 @@ class SampledQuantile:
         samples = ceil(KEPT_SAMPLES / self.ratio)
         if 2 * samples >= n:
             return exact(statistics, k)
-        drawn = statistics.sample(positions(n, samples, self.seed, statistics.stream))
+        seed = (self.seed * GOLDEN ^ statistics.stream) & LOW_64
+        drawn = statistics.sample(statistics.strata(samples, seed))
         rank = samples - max(1, round(self.ratio * samples))
         threshold = int(np.partition(drawn, rank)[rank])
         count = statistics.count_above(threshold)
         if abs(count - k) > TOLERANCE * k:
             return exact(statistics, k, fallback=True)
         return Decision(threshold, 0, count)
-
-
-def positions(n: int, samples: int, seed: int, stream: int) -> NDArray[np.int64]:
-    """One position from each of `samples` equal strata of [0, n)."""
-    edges = np.arange(samples + 1, dtype=np.int64) * n // samples
-    start = (seed * GOLDEN ^ stream) & LOW_64
-    return one_of_each(start, np.arange(1, samples + 1), edges[:-1], edges[1:])

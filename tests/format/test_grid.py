@@ -164,7 +164,7 @@ def test_a_part_of_the_grid_has_the_same_levels(element, data, steps):
 @EVERY
 @pytest.mark.parametrize("high", [0, 1, 2, 1000])
 def test_zeros_have_a_level_of_their_own(element, high):
-    assert "the grid has a level +0 and a boundary 1 before all others" in " ".join(SPEC.split())
+    assert "a level +0 with a boundary 1 stands before all others" in " ".join(SPEC.split())
     grid, above = (grid_of(4, element, low, high) for low in (0, 1))
     assert (grid.levels[0], grid.boundaries[0]) == (0, 1)
     assert grid.levels[1:].tolist() == above.levels.tolist()

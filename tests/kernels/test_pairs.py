@@ -158,15 +158,15 @@ def collected(tier, bits, offset, floor, chunk_log2, room):
 @settings(max_examples=60)
 def test_tail_sums(dense, share):
     """The same sums, to the last bit, in both backends, and of the same elements as pairs."""
-    kind, sizes = kind_of(dense), np.sort(np.abs(dense[np.isfinite(dense)]))
-    threshold = float(sizes[int(share * (sizes.size - 1))]) if sizes.size else 0.0
+    sizes = np.sort(np.abs(dense[np.isfinite(dense)]))
+    threshold = sizes[int(share * (sizes.size - 1))] if sizes.size else dense.dtype.type(0)
     with np.errstate(over="ignore", invalid="ignore"):
-        _, (*_, sums) = run_both("tail_sums", frozen(dense.copy()), threshold, np.zeros((5, 16)))
+        _, (*_, sums) = run_both("tail_sums", frozen(dense.copy()), threshold, np.zeros((3, 16)))
         keys = np.flatnonzero(exact(dense))
         pairs = keys, frozen(dense[keys])
-        _, (*_, same) = run_both("tail_sums_of_pairs", *pairs, threshold, np.zeros((5, 16)))
-    assert same_bits(sums[4, :4], same[4, :4])
-    assert sums[4, 0] == np.count_nonzero(np.abs(dense) > kind.dtype.type(threshold))
+        _, (*_, same) = run_both("tail_sums_of_pairs", *pairs, threshold, np.zeros((3, 16)))
+    assert same_bits(sums[2, :3], same[2, :3])
+    assert sums[2, 0] == np.count_nonzero(np.abs(dense) > threshold)
 
 
 @TIERS

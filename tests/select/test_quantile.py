@@ -2,12 +2,15 @@
 
 import numpy as np
 import pytest
+from backends import run_both
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import gradients, make_gradient, wanted
 
 import gcodec
-from gcodec.select.quantile import positions
+from gcodec.format.elements import FLOAT32
+from gcodec.kernels import load
+from gcodec.statistics import DenseStatistics
 
 
 def kept(select, dense, **origin):
@@ -40,7 +43,8 @@ def test_never_far_above_and_below_only_for_want_of_elements(dense, ratio, seed)
 @given(data=st.data(), samples=st.integers(1, 5000), seed=st.integers(-(2**70), 2**70))
 def test_one_position_from_each_stratum(data, samples, seed):
     n = data.draw(st.integers(samples, 2**40 // 5000))
-    drawn = positions(n, samples, seed, stream=data.draw(st.integers(0, 2**64 - 1)))
+    seed = np.uint64((seed ^ data.draw(st.integers(0, 2**64 - 1))) % 2**64)
+    _, (*_, drawn) = run_both("draw_strata", n, seed, np.zeros(samples, np.int64))
     strata = np.arange(samples + 1) * n // samples
     assert drawn.dtype == np.int64
     assert (strata[:-1] <= drawn).all()
@@ -61,7 +65,9 @@ def test_positions_are_those_of_splitmix64():
     for i in range(samples):
         low, high = i * n // samples, (i + 1) * n // samples
         expected.append(low + splitmix((i + 1) * golden + (seed * golden ^ stream)) % (high - low))
-    assert positions(n, samples, seed, stream).tolist() == expected
+    statistics = DenseStatistics(np.zeros(n, np.uint32), FLOAT32, stream, load("cpu"))
+    found = statistics.strata(samples, (seed * golden ^ stream) % 2**64)
+    assert found.tolist() == expected
 
 
 def test_seed_name_and_step_change_the_sample():

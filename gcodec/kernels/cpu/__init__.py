@@ -16,7 +16,7 @@ from .directory import check_directory, levels_are_sound
 from .huffman import code_lengths, codes
 from .levels import measure_values
 from .measure import measure_keys
-from .quantize import quantize, round_randomly
+from .quantize import draw_strata, quantize, round_randomly
 from .scales import find_blocks, rescale
 from .selection import (
     collect,
@@ -53,6 +53,7 @@ __all__ = [
     "correct",
     "count_above",
     "cut_pieces",
+    "draw_strata",
     "fields_are_sound",
     "find_blocks",
     "first_corrupt",

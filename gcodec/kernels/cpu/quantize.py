@@ -110,6 +110,17 @@ def round_randomly(magnitudes, levels, seed, positions, codes):
         codes[i] = low
 
 
+@kernel
+def draw_strata(n, seed, positions):
+    """A position from each of as many equal strata of [0, n), by SplitMix64."""
+    begin, samples = np.int64(0), positions.size
+    for i in range(samples):
+        end = (i + 1) * n // samples
+        drawn = _draw(np.uint64(seed), np.uint64(i + 1)) % np.uint64(end - begin)
+        positions[i] = begin + np.int64(drawn)
+        begin = end
+
+
 @helper
 def _draw(seed, counter):
     x = seed + counter * np.uint64(0x9E3779B97F4A7C15)

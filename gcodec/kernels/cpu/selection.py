@@ -331,17 +331,17 @@ def leave_out(keys, values, joint, counts, stays):
 
 @kernel
 def tail_sums(numbers, threshold, sums):
-    """Count, sum, sum of squares and signed sum over |x| > threshold, into `sums[4, :4]`.
+    """Count, sum and sum of squares of |x| above a threshold of their type, into `sums[2, :3]`.
 
-    `sums` is zeroed scratch, float64[5, 16]. Element i goes to lane i mod 16; lanes are added to
+    `sums` is zeroed scratch, float64[3, 16]. Element i goes to lane i mod 16; lanes are added to
     the answer in order after every 4,096 elements, so that the sums are the same everywhere.
     """
     for start in range(0, numbers.size, TILE):
         part = numbers[start : start + TILE]
         whole = part.size // LANES_OF_SUMS * LANES_OF_SUMS
-        add_tails(part, whole, np.float64(threshold), sums)
+        sums[2, 0] += add_tails(part, whole, threshold, sums)
         for i in range(whole, part.size):
-            _add_to_lane(np.float64(part[i]), threshold, i - whole, sums)
+            _add_to_lane(part[i], threshold, i - whole, sums)
         _add_lanes(sums)
 
 
@@ -353,25 +353,24 @@ def tail_sums_of_pairs(keys, numbers, threshold, sums):
         if keys[j] >> TILE_LOG2 != tile:
             _add_lanes(sums)
             tile = keys[j] >> TILE_LOG2
-        _add_to_lane(np.float64(numbers[j]), threshold, keys[j] % LANES_OF_SUMS, sums)
+        _add_to_lane(numbers[j], threshold, keys[j] % LANES_OF_SUMS, sums)
     _add_lanes(sums)
 
 
 @inner
 def _add_to_lane(x, threshold, lane, sums):
-    size = abs(x)
+    size = np.float64(abs(x))
     if size > threshold:
-        sums[0, lane] += 1
-        sums[1, lane] += size
-        sums[2, lane] += size * size
-        sums[3, lane] += x
+        sums[2, 0] += 1
+        sums[0, lane] += size
+        sums[1, lane] += size * size
 
 
 @inner
 def _add_lanes(sums):
-    for which in range(4):
+    for which in range(2):
         for lane in range(LANES_OF_SUMS):
-            sums[4, which] += sums[which, lane]
+            sums[2, 1 + which] += sums[which, lane]
             sums[which, lane] = 0.0
 
 

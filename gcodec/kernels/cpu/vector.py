@@ -185,55 +185,54 @@ def _locate(builder, chosen, start, base, all_keys, kept):
 
 @intrinsic
 def add_tails(typing_context, numbers, count, threshold, sums):
-    """Add to 16 lanes what of `numbers[:count]` is above a magnitude; `count` is a multiple of 16.
+    """Add to 16 lanes what of `numbers[:count]` is above a magnitude; how many that are.
 
-    `sums` is float64[4 or more, 16]: number, sum, sum of squares and signed sum of lane i mod 16.
+    `count` is a multiple of 16, and the threshold a number of the same type. `sums` is float64[2 or
+    more, 16]: sum and sum of squares of lane i mod 16.
     """
-    signature = types.void(numbers, types.intp, types.float64, sums)
+    signature = types.intp(numbers, types.intp, numbers.dtype, sums)
 
     def generate(context, builder, sig, args):
         data = _data(context, builder, sig.args[0], args[0])
         _, count, threshold, _ = args
         rows = _data(context, builder, sig.args[3], args[3])
         vector = ir.VectorType(ir.DoubleType(), REGISTER_LANES)
-        size = count.type
+        own, size = ir.VectorType(threshold.type, REGISTER_LANES), count.type
         places = [
             builder.bitcast(builder.gep(rows, [size(row * REGISTER_LANES)]), vector.as_pointer())
-            for row in range(4)
+            for row in range(2)
         ]
         totals = [
             cgutils.alloca_once_value(builder, builder.load(place, align=8)) for place in places
         ]
+        number = cgutils.alloca_once_value(builder, size(0))
         limit = _everywhere(builder, threshold, REGISTER_LANES)
-        zeros = vector([0.0] * REGISTER_LANES)
+        zeros, mask = own([0.0] * REGISTER_LANES), ir.IntType(REGISTER_LANES)
         steps = builder.sdiv(count, size(REGISTER_LANES))
         with cgutils.for_range(builder, steps) as loop:
             at = builder.mul(loop.index, size(REGISTER_LANES))
             x = _load(builder, data, at, REGISTER_LANES)
             _prefetch(builder, data, at, REGISTER_LANES, 8 * _bytes(x.type))
-            if x.type != vector:
-                x = builder.fpext(x, vector)
             magnitudes = _absolute(builder, x)
             chosen = builder.fcmp_ordered(">", magnitudes, limit)
+            some = builder.ctpop(builder.bitcast(chosen, mask))
+            builder.store(builder.add(builder.load(number), builder.zext(some, size)), number)
             magnitudes = builder.select(chosen, magnitudes, zeros)
-            terms = (
-                builder.uitofp(chosen, vector),
-                magnitudes,
-                builder.fmul(magnitudes, magnitudes),
-                builder.select(chosen, x, zeros),
-            )
+            if own != vector:
+                magnitudes = builder.fpext(magnitudes, vector)
+            terms = magnitudes, builder.fmul(magnitudes, magnitudes)
             for total, term in zip(totals, terms, strict=True):
                 builder.store(builder.fadd(builder.load(total), term), total)
         for place, total in zip(places, totals, strict=True):
             builder.store(builder.load(total), place, align=8)
-        return context.get_dummy_value()
+        return builder.load(number)
 
     return signature, generate
 
 
 def _absolute(builder, vector):
     kind = vector.type
-    name = f"llvm.fabs.v{kind.count}f64"
+    name = f"llvm.fabs.v{kind.count}f{8 * _bytes(kind)}"
     function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [kind]), name)
     return builder.call(function, [vector])
 

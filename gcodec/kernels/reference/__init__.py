@@ -28,7 +28,7 @@ from .planes import (
     write_rests,
     write_unary,
 )
-from .quantize import quantize, round_randomly
+from .quantize import draw_strata, quantize, round_randomly
 from .rice import rice_fit
 from .scales import find_blocks, rescale
 from .selection import (
@@ -66,6 +66,7 @@ __all__ = [
     "count_above",
     "count_classes",
     "decode_table",
+    "draw_strata",
     "fields_are_sound",
     "find_blocks",
     "first_corrupt",

@@ -28,6 +28,14 @@ def round_randomly(magnitudes, levels, seed, positions, codes):
         codes[i] = low
 
 
+def draw_strata(n, seed, positions):
+    """A position from each of as many equal strata of [0, n), by SplitMix64."""
+    samples = positions.size
+    for i in range(samples):
+        begin, end = i * n // samples, (i + 1) * n // samples
+        positions[i] = begin + _draw(seed, i + 1) % (end - begin)
+
+
 def _draw(seed, counter):
     """SplitMix64's output after so many steps from a seed."""
     x = (int(seed) + counter * 0x9E3779B97F4A7C15) % 2**64

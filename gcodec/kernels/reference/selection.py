@@ -105,9 +105,9 @@ def leave_out(keys, values, joint, counts, stays):
 
 
 def tail_sums(numbers, threshold, sums):
-    """Count, sum, sum of squares and signed sum over |x| > threshold, into `sums[4, :4]`.
+    """Count, sum and sum of squares of |x| above a threshold of their type, into `sums[2, :3]`.
 
-    `sums` is zeroed scratch, float64[5, 16]. Element i goes to lane i mod 16; lanes are added to
+    `sums` is zeroed scratch, float64[3, 16]. Element i goes to lane i mod 16; lanes are added to
     the answer in order after every 4,096 elements, so that the sums are the same everywhere.
     """
     keys = np.flatnonzero(np.abs(numbers) > threshold)
@@ -118,14 +118,15 @@ def tail_sums_of_pairs(keys, numbers, threshold, sums):
     """As `tail_sums`, of elements at ascending `keys` with zeros between."""
     for tile in np.unique(keys >> 12):
         for key, number in zip(keys[keys >> 12 == tile], numbers[keys >> 12 == tile], strict=True):
-            x = float(number)
-            if abs(x) > threshold:
-                for which, term in enumerate((1.0, abs(x), x * x, x)):
-                    sums[which, key % 16] += term
-        for which in range(4):
+            x = abs(float(number))
+            if x > threshold:
+                sums[2, 0] += 1
+                sums[0, key % 16] += x
+                sums[1, key % 16] += x * x
+        for which in range(2):
             for lane in range(16):
-                sums[4, which] += sums[which, lane]
-        sums[:4] = 0
+                sums[2, 1 + which] += sums[which, lane]
+        sums[:2] = 0
 
 
 def largest_between(bits, edges, k, histogram, positions):
