@@ -60,16 +60,22 @@ def encode_dense(
     kept = gather_dense(recipe, gradient, check, origin, states, pending)
     rounded = _round(recipe, kept, gradient, origin)
     kept = rounded.kept
+    frame = _write(recipe, rounded, origin, gradient.bits.size)
     if residual is not None:
         _take_off(residual, rounded, recipe.kernels)
-    return Encoded(_write(recipe, rounded, origin, gradient.bits.size), kept, kept.choices)
+    return Encoded(frame, kept, kept.choices)
 
 
 def _take_off(residual: NDArray[Any], rounded: Rounded, kernels: ModuleType) -> None:
     """Subtract what kept elements decode to."""
     kept = rounded.kept
+    where = residual, kept.keys, kept.counts, kept.chunk_log2
+    if rounded.joint is not None and not rounded.scaling.each:
+        table = widen(rounded.table, rounded.element).astype(residual.dtype, copy=False)
+        kernels.settle_levels(*where, rounded.joint, read_only(table))
+        return
     decoded = widen(rounded.decoded(kernels), rounded.element).astype(residual.dtype, copy=False)
-    kernels.settle(residual, kept.keys, kept.counts, kept.chunk_log2, decoded)
+    kernels.settle(*where, decoded)
 
 
 def _encode_all(

@@ -384,6 +384,10 @@ def test_settle(dense, chunk_log2):
     half = values / 2
     _, (residual, *_) = run_both("settle", dense.copy(), keys, counts, chunk_log2, half)
     assert same_bits(residual[np.flatnonzero(dense)], values - half)
+    table, joint = np.unique(half, return_inverse=True)
+    what = keys, counts, chunk_log2, joint.astype(np.uint32), table
+    _, (again, *_) = run_both("settle_levels", dense.copy(), *what)
+    assert same_bits(again, residual)
 
 
 @settings(max_examples=40)

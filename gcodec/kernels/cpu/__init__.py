@@ -1,6 +1,6 @@
 """Numba kernels for the CPU."""
 
-from .accumulate import accumulate, add_pairs, scatter, settle
+from .accumulate import accumulate, add_pairs, scatter, settle, settle_levels
 from .checksum import chunk_checks, xxh64
 from .compact import compact_keys, cut_pieces
 from .dense import (
@@ -75,6 +75,7 @@ __all__ = [
     "round_randomly",
     "scatter",
     "settle",
+    "settle_levels",
     "tail_sums",
     "tail_sums_of_pairs",
     "write_chunks",

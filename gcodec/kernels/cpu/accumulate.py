@@ -55,6 +55,21 @@ def settle(residual, keys, counts, chunk_log2, decoded):
 
 
 @kernel
+def settle_levels(residual, keys, counts, chunk_log2, joint, table):
+    """`settle` of what each number decodes to."""
+    first = 0
+    for chunk in range(counts.size):
+        part = residual[chunk << chunk_log2 :]
+        stop = first + counts[chunk]
+        own, more = keys[first:stop], joint[first:stop]
+        last = own.size - 1
+        for j in range(own.size):
+            prefetch(part, own[min(j + AHEAD, last)])
+            part[own[j]] -= table[more[j]]
+        first = stop
+
+
+@kernel
 def add_pairs(keys, values, more_keys, more_values, merged, total):
     """Two ascending lists of pairs into one, values of the same key added; returns its length."""
     i = j = size = 0

@@ -1,6 +1,6 @@
 """Plain Python and NumPy kernels: what the others must equal, byte for byte."""
 
-from .accumulate import accumulate, add_pairs, scatter, settle
+from .accumulate import accumulate, add_pairs, scatter, settle, settle_levels
 from .checksum import chunk_checks, xxh64
 from .dense import (
     add_fields,
@@ -88,6 +88,7 @@ __all__ = [
     "round_randomly",
     "scatter",
     "settle",
+    "settle_levels",
     "tail_sums",
     "tail_sums_of_pairs",
     "to_compact",

@@ -19,6 +19,11 @@ def settle(residual, keys, counts, chunk_log2, decoded):
     residual[_positions(keys, counts, chunk_log2)] -= decoded
 
 
+def settle_levels(residual, keys, counts, chunk_log2, joint, table):
+    """`settle` of what each number decodes to."""
+    settle(residual, keys, counts, chunk_log2, table[joint])
+
+
 def _positions(keys, counts, chunk_log2):
     chunks = np.repeat(np.arange(counts.size), counts)
     return (chunks << chunk_log2) + keys
