@@ -80,9 +80,6 @@ def speeds(figures):
         row("every element in 8 bits, 16 log levels an octave, encode / decode: share of a read",
             "dense", [f"{way}, 8 bits, 16 log levels per octave" for way in ("encode", "decode")],
             "share", percent),
-        row("the same as small as can be, encode / decode: share of a read", "dense",
-            [f"{way}, smallest, 16 log levels per octave" for way in ("encode", "decode")],
-            "share", percent),
         row("1,024 elements: encode 1 % / decode + accumulate, us", "small",
             ("encode, exact top-k", "decode + accumulate"), "us", passes),
         *(
