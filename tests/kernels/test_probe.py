@@ -65,17 +65,27 @@ def test_the_answer_is_kept(asked, tmp_path):
 
 @pytest.mark.parametrize(
     ("program", "what"),
-    [(CRASH, "status -9"), (WRONG, "status 0"), (STUCK, "more than 0.2 s"), ("", "status 0")],
+    [(CRASH, "status -9"), (WRONG, "status 0"), ("", "status 0")],
 )
 def test_a_tier_that_fails_is_not_used(program, what, asked, monkeypatch):
     """Nor asked about again, by this process or another."""
-    monkeypatch.setattr(probe, "LIMIT_S", 0.2 if program == STUCK else probe.LIMIT_S)
     run(monkeypatch, program)
     with pytest.warns(RuntimeWarning, match=what):
         assert probe.sound_tier() == MASK
     assert probe.sound_tier() == MASK
     probe._sound_tier.cache_clear()
     assert probe.sound_tier() == MASK
+
+
+def test_a_tier_that_takes_too_long_is_asked_again_by_the_next_process(
+    asked, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(probe, "LIMIT_S", 0.2)
+    run(monkeypatch, STUCK)
+    with pytest.warns(RuntimeWarning, match="more than 0.2 s"):
+        assert probe.sound_tier() == MASK
+    assert probe.sound_tier() == MASK
+    assert not list(tmp_path.iterdir())
 
 
 def test_frames_are_the_same_without_it(asked, monkeypatch):

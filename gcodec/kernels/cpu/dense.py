@@ -18,7 +18,7 @@ from .jit import inner, kernel
 from .quantize import cut, index
 from .selection import compensate, magnitude_max
 from .vector import LANES
-from .write import _write_fields
+from .write import write_fields
 
 TILE = 1 << 12
 LOW_32 = np.uint64(0xFFFF_FFFF)
@@ -196,7 +196,7 @@ def code_chunks_with(
             if in_registers:
                 fields = small[:count]
                 _index_bytes(part, least, cells, edges, few, signless, fields)
-                _write_fields(fields, width, words)
+                write_fields(fields, width, words)
             else:
                 own = numbers[:count]
                 index(part, from_lowest, shift, last, below, all_edges, most, own)
@@ -204,7 +204,7 @@ def code_chunks_with(
                 if width == BYTE:
                     _narrow(own, words.view(np.uint8))
                 else:
-                    _write_fields(own, width, words)
+                    write_fields(own, width, words)
             check = digest(words.view(np.uint8), seed)
         directory[i].check = check & LOW_32
         if residual.size:

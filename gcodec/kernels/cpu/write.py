@@ -102,12 +102,12 @@ def write_chunks(
             elif codec == KEY_RICE:
                 _less_one(own_gaps, scratch)
                 _write_unary(scratch, param, high)
-                _write_fields(scratch, param, low)
+                write_fields(scratch, param, low)
             elif codec == BLOCKS:
                 _less_one(own_gaps, scratch)
                 _write_blocks(scratch, index, high)
             elif codec == COO:
-                _write_fields(own, param, low)
+                write_fields(own, param, low)
             elif codec == BITMAP:
                 _write_bitmap(own, high)
             elif codec == COLUMNS:
@@ -127,7 +127,7 @@ def write_chunks(
                 elif kind == RICE:
                     _write_unary(scratch, param, high)
                 if kind in (FIXED, RICE):
-                    _write_fields(scratch, param, low)
+                    write_fields(scratch, param, low)
             at = ends[7]
         part[at:] = ZERO
         first += count
@@ -205,7 +205,7 @@ def _write_rests(gaps, words):
 
 
 @inner
-def _write_fields(numbers, width, words):
+def write_fields(numbers, width, words):
     at, gathered, filled = _append_fields(numbers, width, words, 0, ZERO, ZERO)
     if filled > ZERO:
         words[at] = gathered
@@ -236,7 +236,7 @@ def _write_codes(entries, index, words):
             lengths[block] = np.uint64(at) * WORD + filled - before
     if filled > ZERO:
         words[at] = gathered
-    _write_fields(lengths, OFFSET_BITS, index)
+    write_fields(lengths, OFFSET_BITS, index)
 
 
 @inner
@@ -284,7 +284,7 @@ def _write_blocks(numbers, index, fields):
         at, gathered, filled = _append_fields(part, widths[block], fields, at, gathered, filled)
     if filled > ZERO:
         fields[at] = gathered
-    _write_fields(widths, WIDTH_BITS, index)
+    write_fields(widths, WIDTH_BITS, index)
 
 
 @inner
