@@ -50,8 +50,8 @@ class FewBit:
 
     def grid(self, kept: Kept) -> Grid:
         count = 1 << self.bits - 1
-        ordered = np.sort(kept.magnitudes)
-        cuts = ordered[np.arange(1, count) * ordered.size // count] if ordered.size else ordered
+        ranks = np.arange(1, count if kept.magnitudes.size else 1) * kept.magnitudes.size // count
+        cuts = np.partition(kept.magnitudes, ranks)[ranks] if ranks.size else np.empty(0)
         boundaries = np.unique(at_least(kept, cuts))
         edges = kept.scaled(boundaries)
         index = np.searchsorted(edges, kept.magnitudes, side="right")
