@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .decoder import unpack, unpack_chunks
+from .arrays import as_bytes
+from .decoder import unpack_chunks
+from .format import frame as wire
 from .format import ids
 from .format.directory import KEY_HIGH, KEY_INDEX, KEY_LOW, SIGN, plane_words
 from .format.elements import Patterns
-from .format.frame import Parsed
 from .format.scales import UNSCALED
 from .kernels import load
 
@@ -98,7 +99,7 @@ def inspect(frame: Any, *, backend: str = "cpu") -> Inspection:
     10
     """
     kernels = load(backend)
-    parsed = unpack(frame, kernels).parsed
+    parsed = wire.parse(as_bytes(frame), kernels)
     unscaled = parsed._replace(tables=parsed.tables._replace(scaling=UNSCALED))
     content = unpack_chunks(unscaled, kernels, 0, None)
     fields = parsed.header._asdict()
@@ -135,7 +136,7 @@ def inspect(frame: Any, *, backend: str = "cpu") -> Inspection:
     )
 
 
-def _plane_words(parsed: Parsed) -> NDArray[np.int64]:
+def _plane_words(parsed: wire.Parsed) -> NDArray[np.int64]:
     """Words of each plane; rests of gaps, which no field gives, by what is left but for a word."""
     directory = parsed.directory
     words = plane_words(directory, parsed.element)

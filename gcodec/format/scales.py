@@ -27,7 +27,8 @@ class Scales(NamedTuple):
 
     def part(self, start: int, stop: int) -> "Scales":
         """Those of the positions [start, stop); of a block that is cut, what is left is a run."""
-        runs, found = [(0, 1)][:0], [np.arange(0)]
+        runs: list[tuple[int, int]] = []
+        found = [np.arange(0)]
         for (first, block, number), (size, _) in zip(
             places(self.runs).tolist(), self.runs.tolist(), strict=True
         ):
