@@ -23,11 +23,13 @@ _kept: Final[deque[bytearray]] = deque(maxlen=24)
 class _Lent(np.ndarray[Any, Any]):
     """All of a piece of memory; arrays are views of it."""
 
-    def __del__(self, kept: deque[bytearray] = _kept) -> None:  # no globals: they may be gone
+    def __del__(
+        self, kept: deque[bytearray] = _kept, most: int = MOST
+    ) -> None:  # no globals: they may be gone
         piece: Any = self.base
-        if len(piece) <= MOST:
+        if len(piece) <= most:
             try:
-                while sum(map(len, tuple(kept))) + len(piece) > MOST:
+                while sum(map(len, tuple(kept))) + len(piece) > most:
                     kept.popleft()
             except IndexError:  # another thread took the last one
                 pass

@@ -44,7 +44,6 @@ class Compiled(NamedTuple):
     tables: wire.Tables
     rests: Ints
     content: Content
-    gaps: NDArray[np.uint32]
     columns: WrittenColumns
     coded: NDArray[np.uint32]
     symbols: NDArray[np.uint32]
@@ -58,7 +57,6 @@ class Compiled(NamedTuple):
             self.rests,
             content.element.bits,
             content.keys,
-            self.gaps,
             self.columns,
             self.coded,
             NO_NUMBERS if content.joint is None else content.joint,
@@ -86,7 +84,7 @@ def pack(
     """Choose the smallest packing of what chunks hold; sets the fields of a directory with nnz."""
     n = directory.size
     trials = np.empty((5 + N_CODECS, n), np.int64)
-    gaps, seeds = scratch.empty(content.keys.size, np.uint32), np.empty(0, np.uint64)
+    seeds = np.empty(0, np.uint64)
     codes = np.zeros((2 * CLASSES, CLASSES), np.uint8)
     coded = np.zeros((2 * CLASSES, CLASSES), np.uint32)
     columns, rows, n_codes = NOTHING, NO_COLUMNS, 0
@@ -100,7 +98,6 @@ def pack(
             lengths,
             ALLOWED[packing],
             rows,
-            gaps,
             np.empty((n, CLASSES), np.int64),
             trials,
             codes,
@@ -111,7 +108,7 @@ def pack(
     kernels.measure_chunks(directory, trials[0], content.element.bits)
     tables = wire.Tables(levels, codes[:n_codes], value_code, seeds)
     return Compiled(
-        directory, tables, trials[0], content, gaps, columns, coded[:n_codes], symbols, kernels
+        directory, tables, trials[0], content, columns, coded[:n_codes], symbols, kernels
     )
 
 
@@ -158,7 +155,7 @@ def _measure_values(
     size = content.table.size
     if content.fixed:
         codebook = fix_values(directory, content.table)
-        return codebook, nothing[1], np.arange(size, dtype=np.uint32)[None]
+        return codebook, nothing[1], np.empty((0, size), np.uint32)
     rows = directory.size if directory.size * size <= MOST_COUNTS else 1
     order, lengths = np.empty((2, size), np.int64), np.empty((2, size), np.uint8)
     symbols = np.zeros((2, size), np.uint32)

@@ -68,6 +68,16 @@ def magnitude(typing_context, pattern):
 
 
 @intrinsic
+def shifted(typing_context, number, by):
+    """`number >> by` in the number's own unsigned type, which `by` is of too."""
+
+    def generate(context, builder, sig, args):
+        return builder.lshr(*args)
+
+    return number(number, number), generate
+
+
+@intrinsic
 def trailing_zeros(typing_context, word):
     """Index of the lowest set bit of a nonzero uint64."""
     signature = numba.types.uint64(numba.types.uint64)
@@ -110,6 +120,21 @@ def unaligned(typing_context, words, byte):
         start = builder.bitcast(array.data, ir.IntType(8).as_pointer())
         place = builder.bitcast(builder.gep(start, [args[1]]), ir.IntType(64).as_pointer())
         return builder.load(place, align=1)
+
+    return signature, generate
+
+
+@intrinsic
+def store_unaligned(typing_context, words, byte, word):
+    """Write eight bytes of a uint64 array from any byte on; nothing checks that they are in it."""
+    signature = numba.types.void(words, numba.types.uint64, numba.types.uint64)
+
+    def generate(context, builder, sig, args):
+        array = context.make_array(sig.args[0])(context, builder, args[0])
+        start = builder.bitcast(array.data, ir.IntType(8).as_pointer())
+        place = builder.bitcast(builder.gep(start, [args[1]]), ir.IntType(64).as_pointer())
+        builder.store(args[2], place, align=1)
+        return context.get_dummy_value()
 
     return signature, generate
 

@@ -40,7 +40,7 @@ def measure_values(
     order : int64[2, 2 * levels]
         Levels by frequency: unsigned, and signed as 2 * level + sign.
     symbols : uint32[2, 2 * levels]
-        Of each `joint`, the place in the codebook, and code << 4 | length.
+        Of each `joint`, the place in the codebook, and code << 5 | length.
     lengths : uint8[2, 2 * levels]
         Of the codes of symbols.
 

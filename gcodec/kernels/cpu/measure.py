@@ -8,16 +8,21 @@ import numpy as np
 
 from ...format.directory import BLOCK, HEAD_BITS, OFFSET_BITS, WIDTH_BITS
 from ...format.ids import MAX_KEY_RICE, SECTION_ALIGNMENT, SECTION_ENTRY
-from .bits import bit_length
+from .bits import ONE, bit_length
 from .directory import ALL, BITMAP, BLOCKS, COLUMNS, COO, DELTA, KEY_RICE
+from .fold import LENGTH
 from .huffman import code_lengths
 from .huffman import codes as code_words
-from .jit import helper, inner, kernel
+from .jit import helper, inner, kernel, shifted
 
 KEY_CODECS = COLUMNS + 1
 UNIT = 8 * SECTION_ALIGNMENT
 CLASSES = 32
 CODE_BITS = 4 * CLASSES
+TILE = 1 << 12
+"""Keys that stay in the nearest cache."""
+
+FIVE = np.uint32(LENGTH)
 TOO_LARGE = np.iinfo(np.int64).max
 
 
@@ -34,8 +39,8 @@ def section_bits(bits):
 
 
 @kernel
-def measure_keys(keys, lengths, allowed, columns, gaps, classes, trials, codes, coded, directory):
-    """Fill in `gaps`, the key fields of a directory with nnz, and `codes`; how many there are.
+def measure_keys(keys, lengths, allowed, columns, classes, trials, codes, coded, directory):
+    """Fill in the key fields of a directory with nnz, and `codes`; how many there are.
 
     Parameters
     ----------
@@ -50,20 +55,23 @@ def measure_keys(keys, lengths, allowed, columns, gaps, classes, trials, codes, 
     codes : uint8[2 * CLASSES, CLASSES]
         Lengths.
     coded : uint32[2 * CLASSES, CLASSES]
-        Code << 4 | length.
+        Code << 5 | length.
     """
     rests, parameter, unary, fields, plain = trials[0], trials[1], trials[2], trials[3], trials[4]
     words = trials[5:]
     words[:] = TOO_LARGE
-    first = 0
+    first = most = 0
     width = np.int64(bit_length(max(lengths[0] - 1, 1))) if lengths.size else 0
+    for chunk in range(directory.size):
+        most = max(most, np.int64(directory[chunk].nnz))
+    skips = np.empty(most, np.uint32)
     for chunk in range(directory.size):
         count, length = np.int64(directory[chunk].nnz), lengths[chunk]
         if count == 0:
             directory[chunk].key_codec = KEY_RICE
             continue
-        own = gaps[first : first + count]
-        _to_gaps(keys[first : first + count], own)
+        own = skips[:count]
+        to_skips(keys[first : first + count], own)
         first += count
         blocks = (count + BLOCK - 1) // BLOCK
         if allowed[ALL] and count == length:
@@ -104,72 +112,83 @@ def join(lengths, coded):
     words = np.empty(lengths.size, np.uint16)
     code_words(lengths, words)
     for symbol in range(lengths.size):
-        coded[symbol] = np.uint32(words[symbol]) << np.uint32(4) | np.uint32(lengths[symbol])
-
-
-@helper
-def _to_gaps(keys, gaps):
-    """Distances to the key before, at least 1."""
-    gaps[0] = keys[0] + np.uint32(1)
-    for j in range(1, keys.size):
-        gaps[j] = keys[j] - keys[j - 1]
+        coded[symbol] = np.uint32(words[symbol]) << FIVE | np.uint32(lengths[symbol])
 
 
 @inner
-def _count_classes(gaps, classes):
+def to_skips(keys, skips):
+    """How many positions lie between each key and the one before: gaps less one."""
+    skips[0] = keys[0]
+    before, after = keys[:-1], keys[1:]
+    rest = skips[1:]
+    for j in range(rest.size):
+        rest[j] = after[j] - before[j] - np.uint32(1)
+
+
+@inner
+def _count_classes(skips, classes):
+    """How many gaps have each bit length, from how many have at least that."""
+    most = np.uint32(0)
     classes[:] = 0
-    for j in range(gaps.size):
-        classes[bit_length(gaps[j])] += 1
+    for j in range(skips.size):
+        most = max(most, skips[j])
+    last = np.int64(bit_length(np.uint64(most) + ONE))
+    for start in range(0, skips.size, TILE):
+        part = skips[start : start + TILE]
+        classes[1] += part.size
+        for size in range(2, last + 1):
+            least, reached = np.uint32((1 << size - 1) - 1), np.uint32(0)
+            for j in range(part.size):
+                reached += np.uint32(part[j] >= least)
+            classes[size] += reached
+            classes[size - 1] -= reached
 
 
 @inner
-def _fit_rice(gaps):
+def _fit_rice(skips):
     """Smallest parameter that costs least, and the unary bits.
 
     Going from k to k + 1 adds one low bit per symbol and saves sum(ceil((symbol >> k) / 2)); the
     saving shrinks with k, so the optimum is the first k that does not save. It is looked for from
     the bit length of the mean.
     """
-    total = np.uint64(0)
-    for j in range(gaps.size):
-        total += np.uint64(gaps[j] - np.uint32(1))
-    k = min(np.int64(bit_length(total // np.uint64(gaps.size))), MAX_KEY_RICE)
-    while k > 0 and _saved(gaps, k - 1) <= gaps.size:
-        k -= 1
-    while k < MAX_KEY_RICE and _saved(gaps, k) > gaps.size:
+    mean, _ = _shifted(skips, 0)
+    k = min(np.int64(bit_length(mean // np.uint64(skips.size))), MAX_KEY_RICE)
+    total, odd = _shifted(skips, k)
+    while k < MAX_KEY_RICE and total + odd > 2 * skips.size:
         k += 1
-    high, shift = np.uint64(gaps.size), np.uint32(k)
-    for j in range(gaps.size):
-        high += np.uint64(np.uint32(gaps[j] - np.uint32(1)) >> shift)
-    return k, np.int64(high)
-
-
-@helper
-def _saved(gaps, k):
-    saved, shift = np.uint64(0), np.uint32(k)
-    for j in range(gaps.size):
-        symbol = np.uint32(np.uint32(gaps[j] - np.uint32(1)) >> shift)
-        saved += np.uint64(np.uint32(symbol + np.uint32(1)) >> np.uint32(1))
-    return np.int64(saved)
+        total, odd = _shifted(skips, k)
+    while k > 0:
+        total_below, odd_below = _shifted(skips, k - 1)
+        if total_below + odd_below > 2 * skips.size:
+            break
+        k, total, odd = k - 1, total_below, odd_below
+    return k, skips.size + np.int64(total)
 
 
 @inner
-def _block_bits(gaps):
-    """Bits of all blocks, each of the width of its largest gap less one."""
-    bits = 0
-    for start in range(0, gaps.size, BLOCK):
-        part = gaps[start : start + BLOCK]
-        bits += part.size * block_width(part)
-    return bits
+def _shifted(skips, k):
+    """Sum of all symbols >> k, and how many of these are odd: of a chunk, they fit 32 bits."""
+    total, odd, shift = np.uint32(0), np.uint32(0), np.uint32(k)
+    for j in range(skips.size):
+        symbol = shifted(skips[j], shift)
+        total += symbol
+        odd += np.uint32(symbol & np.uint32(1))
+    return np.uint64(total), np.uint64(odd)
 
 
-@helper
-def block_width(part):
-    """Bits of the largest gap less one."""
-    some = np.uint32(0)
-    for j in range(part.size):
-        some |= np.uint32(part[j] - np.uint32(1))
-    return np.int64(bit_length(some))
+@inner
+def _block_bits(skips):
+    """Bits of all blocks, each of the width of its largest."""
+    bits, start, size = np.uint64(0), np.uint64(0), np.uint64(skips.size)
+    while start < size:
+        stop = min(start + np.uint64(BLOCK), size)
+        some = np.uint32(0)
+        for j in range(start, stop):
+            some |= skips[j]
+        bits += (stop - start) * bit_length(some)
+        start = stop
+    return np.int64(bits)
 
 
 @inner

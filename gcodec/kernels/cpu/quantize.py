@@ -3,7 +3,7 @@
 import numpy as np
 
 from .bits import ONE, ZERO, bit_length
-from .jit import helper, inner, kernel, magnitude
+from .jit import helper, inner, kernel, magnitude, shifted
 
 TO_UNIT = 2.0**-53
 
@@ -11,6 +11,11 @@ TO_UNIT = 2.0**-53
 CELLS_LOG2 = 12
 FEW = 1 << CELLS_LOG2
 """For fewer values than this, a table of cells costs more than it saves."""
+
+MOST_PERIODIC = 16
+EDGES_AT_ONCE = 4
+TILE = 1 << 10
+"""Values that stay in the nearest cache."""
 
 
 @kernel
@@ -25,8 +30,62 @@ def quantize(bits, boundaries, joint):
             level = _boundaries_up_to(boundaries, np.uint64(magnitude(bits[i])))
             joint[i] = level << ONE | np.uint64(bits[i]) >> sign
         return
+    period, octave = _period(boundaries)
+    if period:
+        _index_periodic(bits, boundaries, period, octave, joint)
+        return
     lowest, shift, last, cells, edges, most = cut(boundaries)
     index(bits, lowest, shift, last, cells, edges, most, joint)
+
+
+@inner
+def _period(boundaries):
+    """After how many boundaries they repeat, and how many bits further on; 0 if they do not.
+
+    Levels of a logarithm with a whole number of them to the octave do.
+    """
+    period = 1
+    while period <= MOST_PERIODIC and period < boundaries.size:
+        distance = np.uint64(boundaries[period] - boundaries[0])
+        octave = bit_length(distance) - ONE
+        if distance == ONE << octave:
+            i = period
+            while i < boundaries.size and (
+                np.uint64(boundaries[i]) == np.uint64(boundaries[i - period]) + distance
+            ):
+                i += 1
+            if i == boundaries.size:
+                return period, np.int64(octave)
+        period *= 2
+    return 0, 0
+
+
+@inner
+def _index_periodic(bits, boundaries, period, octave, joint):
+    """`index` by comparing what is left of an octave with its boundaries: all of it vector code."""
+    kind = bits.dtype.type
+    first, shift, high = boundaries[0], kind(octave), kind(8 * bits.itemsize - 1)
+    low, most = kind(kind(kind(1) << shift) - kind(1)), kind(boundaries.size)
+    each, edges = kind(period), np.empty(MOST_PERIODIC + EDGES_AT_ONCE, bits.dtype)
+    edges[:] = ~kind(0)
+    for j in range(1, period):
+        edges[j - 1] = boundaries[j] - first
+    rests, levels = np.empty(TILE, bits.dtype), np.empty(TILE, bits.dtype)
+    for start in range(0, bits.size, TILE):
+        part, out = bits[start : start + TILE], joint[start : start + TILE]
+        for i in range(part.size):
+            above = kind(max(magnitude(part[i]), first) - first)
+            rests[i] = kind(above & low)
+            levels[i] = kind(kind(shifted(above, shift) * each) + kind(1))
+        for j in range(0, period - 1, EDGES_AT_ONCE):
+            a, b, c, d = edges[j], edges[j + 1], edges[j + 2], edges[j + 3]
+            for i in range(part.size):
+                rest = rests[i]
+                low_two = kind(kind(rest >= a) + kind(rest >= b))
+                levels[i] += kind(low_two + kind(kind(rest >= c) + kind(rest >= d)))
+        for i in range(part.size):
+            level = kind(min(levels[i], most) * kind(magnitude(part[i]) >= first))
+            out[i] = np.uint32(kind(level + level) + shifted(part[i], high))
 
 
 @inner

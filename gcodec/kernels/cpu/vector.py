@@ -41,7 +41,7 @@ def lanes_at_least(typing_context, bits, start, floor):
     signature = types.uint64(bits, types.intp, bits.dtype)
 
     def generate(context, builder, sig, args):
-        data = _data(context, builder, sig.args[0], args[0])
+        data = data_of(context, builder, sig.args[0], args[0])
         _prefetch(builder, data, args[1], LANES, sig.args[0].dtype.bitwidth)
         _, chosen = _compare(builder, data, args[1], args[2], LANES)
         return builder.bitcast(chosen, ir.IntType(LANES))
@@ -60,7 +60,7 @@ def compress_at_least(typing_context, bits, start, floor, base, keys, values, ke
     def generate(context, builder, sig, args):
         _, start, floor, base, _, _, kept = args
         data, all_keys, all_values = (
-            _data(context, builder, sig.args[at], args[at]) for at in (0, 4, 5)
+            data_of(context, builder, sig.args[at], args[at]) for at in (0, 4, 5)
         )
         size, width = start.type, floor.type.width
         register = min(
@@ -82,7 +82,7 @@ def compress_at_least(typing_context, bits, start, floor, base, keys, values, ke
                 lanes = ir.VectorType(base.type, register)
                 first = builder.add(base, base.type(number * register))
                 numbers = builder.add(
-                    _everywhere(builder, first, register), lanes(list(range(register)))
+                    everywhere(builder, first, register), lanes(list(range(register)))
                 )
                 for vector, array in ((numbers, all_keys), (words, all_values)):
                     _store(builder, _compress(builder, vector, chosen), array, kept)
@@ -126,7 +126,7 @@ def _adding(streaming):
         _, _, gamma, beta, _, start, floor, base, _, kept = args
         width = floor.type.width
         ours, theirs, sums, all_keys = (
-            _data(context, builder, sig.args[at], args[at]) for at in (0, 1, 4, 8)
+            data_of(context, builder, sig.args[at], args[at]) for at in (0, 1, 4, 8)
         )
         lanes = LINE_BITS // width
         parts = []
@@ -136,7 +136,7 @@ def _adding(streaming):
             for data, factor in ((ours, gamma), (theirs, beta)):
                 _prefetch(builder, data, at, lanes, width)
                 term = builder.fmul(
-                    _load(builder, data, at, lanes), _everywhere(builder, factor, lanes)
+                    _load(builder, data, at, lanes), everywhere(builder, factor, lanes)
                 )
                 total = term if total is None else builder.fadd(total, term)
             stored = _store(builder, total, sums, at, LINE_BITS // 8 if streaming else None)
@@ -169,9 +169,7 @@ def _locate(builder, chosen, start, base, all_keys, kept):
             list(range(first, first + REGISTER_LANES))
         )
         part = builder.shuffle_vector(located, lanes(ir.Undefined), some)
-        numbers = builder.add(
-            builder.zext(part, vector), _everywhere(builder, base, REGISTER_LANES)
-        )
+        numbers = builder.add(builder.zext(part, vector), everywhere(builder, base, REGISTER_LANES))
         _store(builder, numbers, all_keys, builder.add(kept, kept.type(first)))
 
     count = builder.ctpop(builder.bitcast(chosen, ir.IntType(LANES)))
@@ -193,9 +191,9 @@ def add_tails(typing_context, numbers, count, threshold, sums):
     signature = types.intp(numbers, types.intp, numbers.dtype, sums)
 
     def generate(context, builder, sig, args):
-        data = _data(context, builder, sig.args[0], args[0])
+        data = data_of(context, builder, sig.args[0], args[0])
         _, count, threshold, _ = args
-        rows = _data(context, builder, sig.args[3], args[3])
+        rows = data_of(context, builder, sig.args[3], args[3])
         vector = ir.VectorType(ir.DoubleType(), REGISTER_LANES)
         own, size = ir.VectorType(threshold.type, REGISTER_LANES), count.type
         places = [
@@ -206,7 +204,7 @@ def add_tails(typing_context, numbers, count, threshold, sums):
             cgutils.alloca_once_value(builder, builder.load(place, align=8)) for place in places
         ]
         number = cgutils.alloca_once_value(builder, size(0))
-        limit = _everywhere(builder, threshold, REGISTER_LANES)
+        limit = everywhere(builder, threshold, REGISTER_LANES)
         zeros, mask = own([0.0] * REGISTER_LANES), ir.IntType(REGISTER_LANES)
         steps = builder.sdiv(count, size(REGISTER_LANES))
         with cgutils.for_range(builder, steps) as loop:
@@ -237,11 +235,11 @@ def _absolute(builder, vector):
     return builder.call(function, [vector])
 
 
-def _data(context, builder, kind, array):
+def data_of(context, builder, kind, array):
     return context.make_array(kind)(context, builder, array).data
 
 
-def _everywhere(builder, value, lanes):
+def everywhere(builder, value, lanes):
     """A vector of one value."""
     vector, i32 = ir.VectorType(value.type, lanes), ir.IntType(32)
     one = builder.insert_element(vector(ir.Undefined), value, i32(0))
@@ -259,7 +257,7 @@ def _at_least(builder, words, floor):
     """Which patterns have at least a magnitude."""
     vector, width = words.type, floor.type.width
     magnitudes = builder.and_(words, vector([(1 << width - 1) - 1] * vector.count))
-    return builder.icmp_unsigned(">=", magnitudes, _everywhere(builder, floor, vector.count))
+    return builder.icmp_unsigned(">=", magnitudes, everywhere(builder, floor, vector.count))
 
 
 def _compare(builder, data, start, floor, lanes):

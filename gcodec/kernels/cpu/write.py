@@ -4,7 +4,7 @@ import numpy as np
 
 from ...format.directory import BLOCK, OFFSET_BITS, WIDTH_BITS
 from ..jobs import COUNT, END, FIRST, INDEX, SPLIT, START, WIDTH
-from .bits import LOW_SIX, ONE, SIX, WORD, ZERO, bit_length
+from .bits import CHECKED, LOW_SIX, LOW_THREE, ONE, SIX, THREE, WORD, ZERO, bit_length
 from .checksum import digest
 from .directory import (
     BITMAP,
@@ -20,14 +20,25 @@ from .directory import (
     has_signs,
     plane_bits,
 )
-from .jit import inner, kernel
+from .fold import LENGTH, NARROW, WIDE, fold_codes, odd_lanes, store_fields, store_wide_fields
+from .jit import helper, inner, kernel, shifted, store_unaligned
 from .levels import SIGNED
-from .measure import words_of
+from .measure import to_skips, words_of
 
-LENGTH = np.uint64(4)
-"""Low bits of an entry of code tables that hold the length; the code is above them."""
+LENGTH_BITS, FIVE = np.uint64(LENGTH), np.uint32(LENGTH)
+LENGTH_MASK = (ONE << LENGTH_BITS) - ONE
+LONGEST_UNARY = np.uint32(25)
+"""Zeros before a one that an entry has room for."""
 
-LENGTH_MASK = (ONE << LENGTH) - ONE
+FOUR, EIGHT = np.uint64(4), np.uint64(8)
+MOST_BYTES = 128
+"""No 64 folded codes take more, with what is stored after them."""
+
+SPARE = np.uint64(2)
+"""Words after fields that may be written before what belongs there."""
+
+BLOCK_LOG2 = np.uint64(BLOCK.bit_length() - 1)
+LOW_BLOCK = np.uint64(BLOCK - 1)
 HALF = np.uint64(32)
 
 
@@ -58,22 +69,21 @@ def _place(entry, rests, width, ends):
 
 @kernel
 def write_chunks(
-    begin, end, directory, rests, width, keys, gaps, columns, codes, joint, symbols, bits, payload
+    begin, end, directory, rests, width, keys, columns, codes, joint, symbols, bits, payload
 ):
     """Write all planes and the checks of chunks `begin` to `end` of a directory with offsets.
 
     Parameters
     ----------
-    keys, gaps : uint32[n]
-        Of all chunks.
+    keys : uint32[n]
     columns : (jobs int64[chunks, 7], gaps uint32[items], chunks int64[chunks, 7], pieces)
         Of chunks with active columns, as `gcodec.packing.columns` has them.
     codes : uint32[codes, 32]
-        Code << 4 | length of classes, by the number of the code.
+        Code << 5 | length of classes, by the number of the code.
     joint : uint32[n]
         2 * level + sign of each value; none where values travel as they are.
     symbols : uint32[2, 2 * levels]
-        Place in the codebook, and code << 4 | length, by `joint`.
+        Place in the codebook, and code << 5 | length, by `joint`; no rows if `joint` is the place.
     bits : uint16, uint32 or uint64[n]
         Patterns of values that travel as they are.
     """
@@ -83,7 +93,7 @@ def write_chunks(
         first += np.int64(directory[chunk].nnz)
     for chunk in range(begin, end):
         most = max(most, np.int64(directory[chunk].nnz) + np.int64(directory[chunk].columns))
-    numbers = np.empty(most, np.uint32)
+    numbers, spare = np.empty(most, np.uint32), np.empty(most, np.uint32)
     for chunk in range(begin, end):
         entry = directory[chunk]
         count = np.int64(entry.nnz)
@@ -94,24 +104,24 @@ def write_chunks(
         if count:
             _place(entry, rests[chunk], width, ends)
             index, high, sign = part[: ends[1]], part[ends[1] : ends[2]], part[ends[2] : ends[3]]
-            low = part[ends[6] :]
+            low = part[ends[6] : ends[7]]
             own, param = keys[first : first + count], np.int64(entry.key_param)
-            own_gaps, scratch = gaps[first : first + count], numbers[:count]
+            scratch, entries = numbers[:count], spare[:count]
+            if codec in (DELTA, KEY_RICE, BLOCKS):
+                to_skips(own, scratch)
             if codec == DELTA:
-                _write_gaps(own_gaps, 0, codes[param], codes[param], numbers, index, high, low)
+                _write_gaps(scratch, 1, 0, codes[param], codes[param], entries, index, high, low)
             elif codec == KEY_RICE:
-                _less_one(own_gaps, scratch)
-                _write_unary(scratch, param, high)
+                write_unary(scratch, param, entries, high)
                 write_fields(scratch, param, low)
             elif codec == BLOCKS:
-                _less_one(own_gaps, scratch)
                 _write_blocks(scratch, index, high)
             elif codec == COO:
                 write_fields(own, param, low)
             elif codec == BITMAP:
                 _write_bitmap(own, high)
             elif codec == COLUMNS:
-                _write_columns(chunk, columns, codes, numbers, index, high, low)
+                _write_columns(chunk, columns, codes, spare, index, high, low)
             index, high = part[ends[3] : ends[4]], part[ends[4] : ends[5]]
             low = part[ends[5] : ends[6]]
             if value == RAW:
@@ -121,11 +131,14 @@ def write_chunks(
                 if has_signs(value):
                     _write_signs(own, sign)
                 kind = value % SIGNED if value > SIGNED else value
-                _look_up(own, symbols[np.int64(kind == HUFFMAN)], scratch)
+                if symbols.shape[0]:
+                    _look_up(own, symbols[np.int64(kind == HUFFMAN)], scratch)
+                else:
+                    scratch = own
                 if kind == HUFFMAN:
                     _write_codes(scratch, index, high)
                 elif kind == RICE:
-                    _write_unary(scratch, param, high)
+                    write_unary(scratch, param, entries, high)
                 if kind in (FIXED, RICE):
                     write_fields(scratch, param, low)
             at = ends[7]
@@ -136,26 +149,42 @@ def write_chunks(
 
 
 @inner
-def _less_one(gaps, numbers):
-    for j in range(gaps.size):
-        numbers[j] = gaps[j] - np.uint32(1)
-
-
-@inner
 def _look_up(joint, table, numbers):
     for j in range(joint.size):
         numbers[j] = table[joint[j]]
 
 
-# Bits are gathered in a register and stored when it is full. What appends takes and returns the
-# next word, the bits gathered, and how many there are. It holds a loop and is not called in one:
-# Numba counts references of the arrays it is given, which takes longer than what it does.
+# Functions hold loops and are not called in them: Numba counts references of the arrays that a
+# function is given, which takes longer than writing a code.
 
 
 @inner
-def _append_fields(numbers, width, words, at, gathered, filled):
-    """The low `width` (at most 32) bits of each number."""
-    width = np.uint64(width)
+def write_fields(numbers, width, words):
+    """The low `width` (at most 32) bits of each number, one after the other."""
+    step, start, size = np.uint64(width), ZERO, np.uint64(numbers.size)
+    at, room = ZERO, np.uint64(words.size)
+    if ZERO < step <= WIDE:
+        while start + WORD <= size and at + step + SPARE <= room:
+            _store_64(numbers, start, step, words, at)
+            start += WORD
+            at += step
+    _append_fields(numbers[np.int64(start) :], width, words[np.int64(at) :])
+
+
+@helper
+def _store_64(numbers, start, width, words, at):
+    """64 fields of 1 to 16 bits, which take `width` words, and what there is of `SPARE`."""
+    if CHECKED:
+        words[at + width + ONE] = numbers[start + LOW_SIX]
+    if width <= NARROW:
+        store_fields(numbers, start, width, words, at << THREE)
+    else:
+        store_wide_fields(numbers, start, width, words, at << THREE)
+
+
+@inner
+def _append_fields(numbers, width, words):
+    width, at, gathered, filled = np.uint64(width), 0, ZERO, ZERO
     mask = (ONE << width) - ONE
     for j in range(numbers.size):
         field = np.uint64(numbers[j]) & mask
@@ -166,58 +195,87 @@ def _append_fields(numbers, width, words, at, gathered, filled):
             at += 1
             filled -= WORD
             gathered = field >> (width - filled)
-    return at, gathered, filled
-
-
-@inner
-def _append_codes(entries, words, at, gathered, filled):
-    """Codes of `code << 4 | length`."""
-    for j in range(entries.size):
-        length = np.uint64(entries[j]) & LENGTH_MASK
-        code = np.uint64(entries[j]) >> LENGTH
-        gathered |= code << filled
-        filled += length
-        if filled >= WORD:
-            words[at] = gathered
-            at += 1
-            filled -= WORD
-            gathered = code >> (length - filled)
-    return at, gathered, filled
-
-
-@inner
-def _write_rests(gaps, words):
-    """The bits of each gap below its leading one."""
-    at, gathered, filled = 0, ZERO, ZERO
-    for j in range(gaps.size):
-        gap = np.uint64(gaps[j])
-        width = bit_length(gap) - ONE
-        rest = gap ^ (ONE << width)
-        gathered |= rest << filled
-        filled += width
-        if filled >= WORD:
-            words[at] = gathered
-            at += 1
-            filled -= WORD
-            gathered = rest >> (width - filled)
     if filled > ZERO:
         words[at] = gathered
 
 
 @inner
-def write_fields(numbers, width, words):
-    at, gathered, filled = _append_fields(numbers, width, words, 0, ZERO, ZERO)
+def write_entries(entries, words, ends):
+    """Codes of `code << 5 | length`, and the bits after each block that `ends` has room for."""
+    folded, lengths = np.empty(24, np.uint64), np.empty(24, np.uint64)
+    gathered = filled = byte = start = ZERO
+    size, room = np.uint64(entries.size), 8 * words.size
+    words[max(words.size - 1, 0) :] = ZERO
+    while start < size:
+        stop, each = min(start + WORD, size), ZERO
+        if start + WORD <= size and np.int64(byte) + MOST_BYTES <= room:
+            each = fold_codes(entries, start, folded, lengths)
+        if each == EIGHT:  # loops of constant length, whose end no CPU has to guess
+            for j in range(8):
+                byte, gathered, filled = _append(
+                    words, byte, gathered, filled, folded[j], lengths[j]
+                )
+        elif each == FOUR:
+            for j in range(8, 24):
+                byte, gathered, filled = _append(
+                    words, byte, gathered, filled, folded[j], lengths[j]
+                )
+        else:
+            for j in range(start, stop):
+                gathered |= (np.uint64(entries[j]) >> LENGTH_BITS) << filled
+                filled += np.uint64(entries[j]) & LENGTH_MASK
+                while filled >= EIGHT:
+                    _put_byte(words, byte, gathered)
+                    byte += ONE
+                    gathered >>= EIGHT
+                    filled -= EIGHT
+        start = stop
+        block = np.int64(start >> BLOCK_LOG2)
+        if start & LOW_BLOCK == ZERO and block <= ends.size:
+            ends[block - 1] = (byte << THREE) + filled
     if filled > ZERO:
-        words[at] = gathered
+        _put_byte(words, byte, gathered)
+
+
+@helper
+def _append(words, byte, gathered, filled, code, length):
+    """Up to 56 bits after the up to 7 that are gathered; whole bytes go on."""
+    if CHECKED:
+        words[(byte + LOW_THREE) >> THREE] |= ZERO
+    gathered |= code << filled
+    store_unaligned(words, byte, gathered)
+    filled += length
+    return byte + (filled >> THREE), gathered >> (filled & ~LOW_THREE), filled & LOW_THREE
+
+
+@helper
+def _put_byte(words, byte, gathered):
+    words.view(np.uint8)[byte] = gathered & np.uint64(0xFF)
 
 
 @inner
-def _write_unary(numbers, shift, words):
+def write_unary(numbers, shift, entries, words):
     """Each number >> shift as that many zeros and a one."""
-    words[:] = ZERO
-    bit, shift = ZERO, np.uint64(shift)
+    shift, most = np.uint32(shift), np.uint32(0)
     for j in range(numbers.size):
-        bit += np.uint64(numbers[j]) >> shift
+        most = max(most, numbers[j])
+    if most >> shift <= LONGEST_UNARY:
+        for j in range(numbers.size):
+            zeros = shifted(numbers[j], shift)
+            one = np.uint32(np.uint32(1) << np.uint32(zeros + FIVE))
+            entries[j] = np.uint32(one | np.uint32(zeros + np.uint32(1)))
+        write_entries(entries, words, entries[:0])
+    else:
+        _set_bits(numbers, shift, words)
+
+
+@inner
+def _set_bits(numbers, shift, words):
+    """As `_write_unary`, a number at a time."""
+    words[:] = ZERO
+    bit = ZERO
+    for j in range(numbers.size):
+        bit += np.uint64(numbers[j] >> shift)
         words[bit >> SIX] |= ONE << (bit & LOW_SIX)
         bit += ONE
 
@@ -225,34 +283,38 @@ def _write_unary(numbers, shift, words):
 @inner
 def _write_codes(entries, index, words):
     """Codes, and the lengths of all blocks but the last."""
-    at, gathered, filled = 0, ZERO, ZERO
-    blocks = (entries.size - 1) // BLOCK
-    lengths = np.empty(blocks, np.uint32)
-    for block in range(blocks + 1):
-        before = np.uint64(at) * WORD + filled
-        part = entries[block * BLOCK : (block + 1) * BLOCK]
-        at, gathered, filled = _append_codes(part, words, at, gathered, filled)
-        if block < blocks:
-            lengths[block] = np.uint64(at) * WORD + filled - before
-    if filled > ZERO:
-        words[at] = gathered
-    write_fields(lengths, OFFSET_BITS, index)
+    ends = np.empty((entries.size - 1) // BLOCK, np.uint32)
+    write_entries(entries, words, ends)
+    before = np.uint32(0)
+    for block in range(ends.size):
+        end = ends[block]
+        ends[block] = end - before
+        before = end
+    write_fields(ends, OFFSET_BITS, index)
 
 
 @inner
-def _write_gaps(gaps, split, code, first_code, numbers, index, high, low):
-    """Codes of classes, `first_code` for the first `split`, offsets of blocks, and rests."""
-    entries = numbers[: gaps.size]
+def _write_gaps(numbers, less, split, code, first_code, entries, index, high, low):
+    """Codes of classes, `first_code` for the first `split`, offsets of blocks, and rests.
+
+    Gaps are `numbers` and `less` more.
+    """
+    more = np.uint32(less)
     for j in range(split):
-        entries[j] = first_code[bit_length(gaps[j])]
-    for j in range(split, gaps.size):
-        entries[j] = code[bit_length(gaps[j])]
+        entries[j] = first_code[bit_length(np.uint32(numbers[j] + more))]
+    for j in range(split, numbers.size):
+        entries[j] = code[bit_length(np.uint32(numbers[j] + more))]
     _write_codes(entries, index, high)
-    _write_rests(gaps, low)
+    for j in range(numbers.size):
+        gap = np.uint32(numbers[j] + more)
+        width = np.uint32(bit_length(gap) - ONE)
+        rest = np.uint32(gap ^ np.uint32(np.uint32(1) << width))
+        entries[j] = np.uint32(np.uint32(rest << FIVE) | width)
+    write_entries(entries, low, entries[:0])
 
 
 @inner
-def _write_columns(chunk, columns, codes, numbers, index, high, low):
+def _write_columns(chunk, columns, codes, entries, index, high, low):
     """Heads of pieces, then gaps: of columns in the last code, of keys in the one before.
 
     `columns` are the jobs of `gcodec.packing.columns`: places of gaps, pieces of chunks, pieces.
@@ -266,24 +328,28 @@ def _write_columns(chunk, columns, codes, numbers, index, high, low):
         at += 2
     start = jobs[chunk, INDEX]
     own, split = gaps[start : start + jobs[chunk, COUNT]], jobs[chunk, SPLIT]
-    last = codes.shape[0] - 1
-    _write_gaps(own, split, codes[last - 1], codes[last], numbers, index[at:], high, low)
+    entries, last = entries[: own.size], codes.shape[0] - 1
+    _write_gaps(own, 0, split, codes[last - 1], codes[last], entries, index[at:], high, low)
 
 
 @inner
-def _write_blocks(numbers, index, fields):
+def _write_blocks(numbers, index, words):
     """Fields of one width a block, and these widths."""
-    at, gathered, filled = 0, ZERO, ZERO
     widths = np.empty((numbers.size + BLOCK - 1) // BLOCK, np.uint32)
+    start, at, room = ZERO, ZERO, np.uint64(words.size)
     for block in range(widths.size):
-        part = numbers[block * BLOCK : (block + 1) * BLOCK]
+        stop = min(start + np.uint64(BLOCK), np.uint64(numbers.size))
         some = np.uint32(0)
-        for j in range(part.size):
-            some |= part[j]
-        widths[block] = bit_length(some)
-        at, gathered, filled = _append_fields(part, widths[block], fields, at, gathered, filled)
-    if filled > ZERO:
-        fields[at] = gathered
+        for j in range(start, stop):
+            some |= numbers[j]
+        width = bit_length(some)
+        widths[block] = width
+        if stop - start == BLOCK and ZERO < width <= WIDE and at + width + width + SPARE <= room:
+            _store_64(numbers, start, width, words, at)
+            _store_64(numbers, start + WORD, width, words, at + width)
+        else:
+            _append_fields(numbers[np.int64(start) : np.int64(stop)], width, words[np.int64(at) :])
+        start, at = stop, at + width + width
     write_fields(widths, WIDTH_BITS, index)
 
 
@@ -307,7 +373,10 @@ def _write_raw(bits, words):
 @inner
 def _write_signs(joint, words):
     for word in range(words.size):
-        part = joint[64 * word : 64 * word + 64]
+        if 64 * word + 64 <= joint.size:
+            words[word] = odd_lanes(joint, np.uint64(word) << SIX)
+            continue
+        part = joint[64 * word :]
         gathered = ZERO
         for j in range(part.size):
             gathered |= np.uint64(part[j] & np.uint32(1)) << np.uint64(j)
