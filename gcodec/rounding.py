@@ -4,7 +4,7 @@ from functools import cached_property
 from math import frexp, inf, nextafter
 from sys import float_info
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,9 @@ SAFE_OCTAVES = 400
 """Squares and sums of numbers within so many octaves of one neither overflow nor vanish."""
 
 
+Joint = NDArray[np.unsignedinteger[Any]]
+"""Numbers of levels with their signs: bytes if they are enough."""
+
 AT_A_TIME = 1 << 16
 """Elements that stay in the cache."""
 
@@ -41,7 +44,7 @@ class Rounded(NamedTuple):
 
     kept: Kept
     element: Element
-    joint: NDArray[np.uint32] | None
+    joint: Joint | None
     table: Patterns
     own_signs: bool
     bound_kind: BoundKind
@@ -133,12 +136,13 @@ def round_values(
     grid = quantize.grid(asked)
     if grid is None:
         return _as_they_are(kept, element, BoundKind.EXACT, 0.0)
-    joint = scratch.empty(kept.bits.size, np.uint32)
+    table = _table(grid, values.element)
+    joint: Joint = scratch.empty(kept.bits.size, _kind(table))
     if grid.boundaries is None:
-        numbers = asked.scaled(grid.levels)
+        numbers, codes = asked.scaled(grid.levels), np.empty(joint.size, np.uint32)
         seed = np.uint64(mix(quantize.seed, stream))
-        kernels.round_randomly(values.magnitudes, numbers, seed, kept.positions(), joint)
-        joint = joint << np.uint32(1) | element.signs(kept.bits)
+        kernels.round_randomly(values.magnitudes, numbers, seed, kept.positions(), codes)
+        joint[:] = codes << np.uint32(1) | element.signs(kept.bits)
     else:
         bits, boundaries = read_only(values.bits), grid.boundaries
 
@@ -146,12 +150,11 @@ def round_values(
             kernels.quantize(bits[start:stop], boundaries, joint[start:stop])
 
         run(quantize_part, split(bits.size, LEAST_KEPT))
-    table = _table(grid, values.element)
     if scaling.each:
         table = finite_levels(table, scaling, element)
     zeros = np.count_nonzero(table) < table.size
     if zeros:
-        joint = np.take(_plain(table), joint)
+        joint = np.take(_plain(table, joint.dtype), joint)
     rounding = Rounding.STOCHASTIC if grid.boundaries is None else Rounding.NEAREST
     rounded = Rounded(kept, element, joint, table, grid.negative is not None,
                       grid.bound_kind, grid.bound, rounding, scaling)  # fmt: skip
@@ -201,7 +204,7 @@ class Coding(NamedTuple):
 
     element: Element
     boundaries: Patterns
-    plain: NDArray[np.uint32]
+    plain: Joint
     table: Patterns
     bound_kind: BoundKind
     bound: float
@@ -216,14 +219,19 @@ def round_all(quantize: Quantizer, bits: Patterns, element: Element, top: int) -
         return None
     table = _table(grid, element)
     boundaries = read_only(grid.boundaries)
-    return Coding(element, boundaries, _plain(table), table, grid.bound_kind, grid.bound)
+    return Coding(element, boundaries, _plain(table, np.uint32), table, grid.bound_kind, grid.bound)
 
 
-def _plain(table: Patterns) -> NDArray[np.uint32]:
+def _plain(table: Patterns, kind: Any) -> Joint:
     """Each number of a table, or that of the positive level if it is a zero."""
-    plain = np.arange(table.size, dtype=np.uint32)
-    plain[table == 0] &= ~np.uint32(1)
+    plain = np.arange(table.size, dtype=kind)
+    plain[table == 0] &= ~plain.dtype.type(1)
     return plain
+
+
+def _kind(table: Patterns) -> type[np.uint8] | type[np.uint32]:
+    """Of the smallest numbers that tell the entries of a table apart."""
+    return np.uint8 if table.size <= 1 << 8 else np.uint32
 
 
 def _as_they_are(kept: Kept, element: Element, kind: BoundKind, bound: float) -> Rounded:

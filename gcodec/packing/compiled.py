@@ -32,6 +32,7 @@ ALLOWED: Final = {
 NO_COLUMNS: Final = np.zeros((0, 2 + 2 * CLASSES), np.int64)
 NO_JOBS: Final = np.zeros((0, JOB_COLUMNS), np.int64)
 NO_NUMBERS: Final = np.zeros(0, np.uint32)
+NO_LEVELS: Final = np.zeros(0, np.uint8)
 WrittenColumns = tuple[Ints, NDArray[np.uint32], Ints, Ints]
 NOTHING: Final[WrittenColumns] = (NO_JOBS, NO_NUMBERS, NO_JOBS, NO_JOBS)
 """Jobs, gaps, chunks and pieces, as `kernels.cpu.compact` has them."""
@@ -59,7 +60,7 @@ class Compiled(NamedTuple):
             content.keys,
             self.columns,
             self.coded,
-            NO_NUMBERS if content.joint is None else content.joint,
+            NO_LEVELS if content.joint is None else content.joint,
             self.symbols,
             content.bits,
             work.payload,

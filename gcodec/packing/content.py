@@ -1,6 +1,6 @@
 """What is to be packed."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ class Content(NamedTuple):
     element: Element
     keys: NDArray[np.uint32]
     bits: Patterns
-    joint: NDArray[np.uint32] | None
+    joint: NDArray[np.unsignedinteger[Any]] | None
     table: Patterns
     own_signs: bool
     fixed: bool

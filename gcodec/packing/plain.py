@@ -43,7 +43,7 @@ class Plain(NamedTuple):
         keys = self.content.keys
         write_keys(directory, table, keys, self.packed_keys, payload, kernels)
         joint = self.content.joint
-        signs = np.empty(0, np.uint32) if joint is None else joint & np.uint32(1)
+        signs = np.empty(0, np.uint32) if joint is None else joint.astype(np.uint32) & np.uint32(1)
         bits = self.content.bits
         write_values(directory, table, bits, signs, self.packed_values, payload, kernels)
         write_checks(work, kernels)
@@ -72,13 +72,12 @@ def pack(
         values = keep_values(directory, element)
     else:
         table: Patterns = content.table
+        joint = content.joint.astype(np.uint32)
         if content.fixed:
             book, no_code = fix_values(directory, table), np.empty(0, np.uint8)
-            values = Values(content.joint, book, no_code)
+            values = Values(joint, book, no_code)
         else:
-            values = choose_values(
-                directory, content.joint, table, content.own_signs, element, kernels
-            )
+            values = choose_values(directory, joint, table, content.own_signs, element, kernels)
     keys = choose_keys(directory, content.keys, lengths, tensors, packing, content.seed, kernels)
     measure_chunks(directory, element, keys.rests)
     return Plain(directory, content, keys, values, kernels)

@@ -118,13 +118,14 @@ def fold_codes(typing_context, entries, start, words, lengths):
 
 @intrinsic
 def odd_lanes(typing_context, numbers, start):
-    """Bit j is set where `numbers[start + j]` (uint32) is odd, for 64 lanes."""
+    """Bit j is set where `numbers[start + j]` (uint8 or uint32) is odd, for 64 lanes."""
     signature = types.uint64(numbers, types.uint64)
 
     def generate(context, builder, sig, args):
-        lanes = ir.VectorType(I32, LANES)
-        place = builder.gep(data_of(context, builder, sig.args[0], args[0]), [args[1]])
-        words = builder.load(builder.bitcast(place, lanes.as_pointer()), align=4)
+        source = data_of(context, builder, sig.args[0], args[0])
+        lanes = ir.VectorType(source.type.pointee, LANES)
+        place = builder.bitcast(builder.gep(source, [args[1]]), lanes.as_pointer())
+        words = builder.load(place, align=lanes.element.width // 8)
         lowest = builder.and_(words, lanes([1] * LANES))
         return builder.bitcast(builder.icmp_unsigned("!=", lowest, lanes([0] * LANES)), I64)
 

@@ -25,7 +25,7 @@ def measure_values(
 
     Parameters
     ----------
-    joint : uint32[n]
+    joint : uint8 or uint32[n]
         2 * level + sign of each value.
     width : int
         Bits of a level in the codebook.

@@ -80,10 +80,11 @@ def write_chunks(
         Of chunks with active columns, as `gcodec.packing.columns` has them.
     codes : uint32[codes, 32]
         Code << 5 | length of classes, by the number of the code.
-    joint : uint32[n]
+    joint : uint8 or uint32[n]
         2 * level + sign of each value; none where values travel as they are.
     symbols : uint32[2, 2 * levels]
-        Place in the codebook, and code << 5 | length, by `joint`; no rows if `joint` is the place.
+        Place in the codebook, and code << 5 | length, by `joint`; no rows if `joint` is the place
+        and all are fields.
     bits : uint16, uint32 or uint64[n]
         Patterns of values that travel as they are.
     """
@@ -131,16 +132,16 @@ def write_chunks(
                 if has_signs(value):
                     _write_signs(own, sign)
                 kind = value % SIGNED if value > SIGNED else value
-                if symbols.shape[0]:
-                    _look_up(own, symbols[np.int64(kind == HUFFMAN)], scratch)
+                if symbols.shape[0] == 0:
+                    write_fields(own, param, low)
                 else:
-                    scratch = own
-                if kind == HUFFMAN:
-                    _write_codes(scratch, index, high)
-                elif kind == RICE:
-                    write_unary(scratch, param, entries, high)
-                if kind in (FIXED, RICE):
-                    write_fields(scratch, param, low)
+                    _look_up(own, symbols[np.int64(kind == HUFFMAN)], scratch)
+                    if kind == HUFFMAN:
+                        _write_codes(scratch, index, high)
+                    elif kind == RICE:
+                        write_unary(scratch, param, entries, high)
+                    if kind in (FIXED, RICE):
+                        write_fields(scratch, param, low)
             at = ends[7]
         part[at:] = ZERO
         first += count
@@ -379,5 +380,5 @@ def _write_signs(joint, words):
         part = joint[64 * word :]
         gathered = ZERO
         for j in range(part.size):
-            gathered |= np.uint64(part[j] & np.uint32(1)) << np.uint64(j)
+            gathered |= (np.uint64(part[j]) & ONE) << np.uint64(j)
         words[word] = gathered
