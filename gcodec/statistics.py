@@ -232,7 +232,8 @@ class DenseStatistics:
         stride = max(self._there.size // SAMPLES, 1)
         rank = int(k / stride * 1.2) + 16
         if stride > 1 and rank < self._there.size // stride // 8:
-            sampled = np.sort(self._magnitudes(slice(None, None, stride)))
+            positions = np.arange(0, self._there.size, stride, dtype=np.int64)
+            sampled = np.sort(self._magnitudes(positions))
             floor = int(sampled[sampled.size - rank])
             most = 2 * rank * stride
             found = self.candidates(floor, most * 17 // 32, most) if floor else None
@@ -253,14 +254,20 @@ class DenseStatistics:
     def sample(self, positions: NDArray[np.int64]) -> Patterns:
         return self._magnitudes(positions)
 
-    def _magnitudes(self, at: Any) -> Patterns:
+    def _magnitudes(self, positions: NDArray[np.int64]) -> Patterns:
         """Of some elements, which need not be there."""
         if self._pending is None:
-            return self.element.magnitudes(self._there[at])
+            return self.element.magnitudes(self._taken(self._there, positions))
         grad, residual, gamma, beta, _ = self._pending
+        ours, theirs = (self._taken(array, positions) for array in (grad, residual))
         with np.errstate(over="ignore", invalid="ignore"):
-            total = grad[at] * gamma + residual[at] * beta
+            total = ours * gamma + theirs * beta
         return self.element.magnitudes(total.view(self.element.pattern))
+
+    def _taken(self, array: NDArray[Any], positions: NDArray[np.int64]) -> NDArray[Any]:
+        taken = np.empty(positions.size, array.dtype)
+        self._kernels.take(read_only(array), positions, taken)
+        return taken
 
 
 class PairStatistics(DenseStatistics):

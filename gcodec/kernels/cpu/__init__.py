@@ -31,6 +31,7 @@ from .selection import (
     pick,
     tail_sums,
     tail_sums_of_pairs,
+    take,
 )
 from .unpack import first_corrupt, read_keys, read_values
 from .write import measure_chunks, write_chunks
@@ -78,6 +79,7 @@ __all__ = [
     "settle_levels",
     "tail_sums",
     "tail_sums_of_pairs",
+    "take",
     "write_chunks",
     "xxh64",
 ]

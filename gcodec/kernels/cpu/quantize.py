@@ -172,11 +172,14 @@ def round_randomly(magnitudes, levels, seed, positions, codes):
 @kernel
 def draw_strata(n, seed, positions):
     """A position from each of as many equal strata of [0, n), by SplitMix64."""
-    begin, samples = np.int64(0), positions.size
+    begin, samples = np.uint64(0), np.uint64(positions.size)
+    width, more, rest = np.uint64(n) // samples, np.uint64(n) % samples, np.uint64(0)
     for i in range(samples):
-        end = (i + 1) * n // samples
-        drawn = _draw(np.uint64(seed), np.uint64(i + 1)) % np.uint64(end - begin)
-        positions[i] = begin + np.int64(drawn)
+        end, rest = begin + width, rest + more
+        if rest >= samples:
+            end, rest = end + ONE, rest - samples
+        drawn = _draw(np.uint64(seed), i + ONE) % (end - begin)
+        positions[i] = begin + drawn
         begin = end
 
 

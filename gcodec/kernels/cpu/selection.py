@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 
 from .bits import ONE, bit_length
-from .jit import inner, kernel, magnitude, ones, trailing_zeros
+from .jit import inner, kernel, magnitude, ones, prefetch, trailing_zeros
 from .probe import sound_tier
 from .vector import (
     COMPRESS,
@@ -30,6 +30,7 @@ FEW = 24
 """One in so many."""
 
 CACHE_LINE = 64
+TAKEN_AHEAD = 128
 AT_ONCE = np.uint64(4)
 """Lanes of a mask that are appended without a look at how many there are."""
 
@@ -72,6 +73,15 @@ def count_above(bits, threshold):
     for i in range(bits.size):
         count += magnitude(bits[i]) > limit
     return count
+
+
+@kernel
+def take(array, positions, out):
+    """`out = array[positions]`; cache lines are asked for well before they are needed."""
+    last = positions.size - 1
+    for j in range(positions.size):
+        prefetch(array, np.uint64(positions[min(j + TAKEN_AHEAD, last)]))
+        out[j] = array[np.uint64(positions[j])]
 
 
 @kernel

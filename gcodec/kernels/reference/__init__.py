@@ -44,6 +44,7 @@ from .selection import (
     pick,
     tail_sums,
     tail_sums_of_pairs,
+    take,
 )
 from .unpack import first_corrupt, read_keys, read_values
 
@@ -91,6 +92,7 @@ __all__ = [
     "settle_levels",
     "tail_sums",
     "tail_sums_of_pairs",
+    "take",
     "to_compact",
     "to_gaps",
     "write_bitmap",

@@ -35,6 +35,11 @@ def count_above(bits, threshold):
     return int(np.count_nonzero(magnitudes(bits) > threshold))
 
 
+def take(array, positions, out):
+    """`out = array[positions]`."""
+    out[:] = array[positions]
+
+
 def kth_magnitude(bits, k, histogram):
     """The k-th largest magnitude pattern (1 <= k <= n), and how many are above it."""
     ordered = np.sort(magnitudes(bits))
