@@ -93,10 +93,13 @@ def gather_dense(
         check(top)
     if isinstance(choices[0], Drawn):
         return _draw(choices[0], gradient, chunk_log2, choices, top)
-    gathered = []
+    gathered, tops = [], [0]
     for part, own, choice in zip(parts, statistics, choices, strict=True):
         if isinstance(choice, Decision):
-            gathered.append(own.chosen(choice)[1:])
+            chosen = own.chosen(choice)
+            gathered.append((chosen.keys, chosen.bits, chosen.counts))
+            if chosen.keys.size:
+                tops.append(chosen.top)
         elif isinstance(choice, Picked):
             picked = bits[part.start : part.stop][choice.positions]
             values = _scaled(picked, element, choice.scale)
@@ -109,7 +112,7 @@ def gather_dense(
         for *_, more in gathered:
             counts[: more.size] += more
     if by_size:  # then what is largest goes, and what is no number is larger
-        top = int(kernels.magnitude_max(read_only(values)))
+        top = max(tops)
         check(top)
     return Kept(keys, values, counts, chunk_log2, _least(choices), top, None, choices)
 

@@ -28,12 +28,16 @@ SLACK = 128
 
 
 class Candidates(NamedTuple):
-    """Elements of at least a magnitude: position within the chunk, pattern, number by chunk."""
+    """Elements of at least a magnitude: position within the chunk, pattern, number by chunk.
+
+    top : the largest magnitude pattern
+    """
 
     floor: int
     keys: NDArray[np.uint32]
     bits: Patterns
     counts: NDArray[np.int64]
+    top: int
 
     def positions(self, chunk_log2: int) -> NDArray[np.int64]:
         """Flat positions."""
@@ -148,15 +152,16 @@ class DenseStatistics:
         if self._pending is not None:
             sums = self._pending.part(start, stop)
             own = sums.out.view(self.element.pattern)
-        at = kept = 0
+        at = kept = top = 0
         while True:
             what = own, offset, floor, log2, at, kept, keys, bits, counts
             if sums is None:
-                at, kept = self._kernels.collect(*what)
+                at, kept, largest = self._kernels.collect(*what)
             else:
-                at, kept = self._kernels.collect_sum(*sums, *what)
+                at, kept, largest = self._kernels.collect_sum(*sums, *what)
+            top = max(top, int(largest))
             if at == size:
-                return Candidates(floor, keys[:kept], bits[:kept], counts)
+                return Candidates(floor, keys[:kept], bits[:kept], counts, top)
             if room >= most:
                 self._add(start + at, stop)
                 return None
@@ -329,4 +334,5 @@ def _joined(parts: list[Candidates], keys: NDArray[np.uint32], bits: Patterns) -
     for part in parts:
         start, end = end, end + part.keys.size
         keys[start:end], bits[start:end] = part.keys, part.bits
-    return Candidates(parts[0].floor, keys[:size], bits[:size], counts)
+    top = max(part.top for part in parts)
+    return Candidates(parts[0].floor, keys[:size], bits[:size], counts, top)

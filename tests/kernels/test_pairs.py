@@ -136,7 +136,7 @@ def collected(tier, bits, offset, floor, chunk_log2, room):
     """
     n_chunks = -(-(offset + bits.size) >> chunk_log2)
     counts = np.full(n_chunks, 7, np.int64)
-    at = kept = calls = 0
+    at = kept = calls = top = 0
     keys, values = np.full(0, 7, np.uint32), np.full(0, 7, bits.dtype)
     while True:
         calls += 1
@@ -144,13 +144,15 @@ def collected(tier, bits, offset, floor, chunk_log2, room):
         where = bits, offset, bits.dtype.type(floor), chunk_log2, at, kept, keys, values, counts
         before = at
         if tier is None:
-            at, kept = reference.collect(*where)
+            at, kept, more = reference.collect(*where)
         else:
-            at, kept = collect_with(tier, *where)
+            at, kept, more = collect_with(tier, *where)
             assert at == bits.size or kept > keys.size - LANES
         assert before <= at <= bits.size
         assert kept <= keys.size
+        top = max(top, more)
         if at == bits.size:
+            assert top == reference.magnitude_max(values[:kept])
             return keys[:kept], values[:kept], counts - 7, calls
 
 
@@ -213,14 +215,16 @@ def test_collect_sum(tier, dense, chunk_log2, share, offset, room):
     for start in (aligned, aligned + 1):
         out = raw[start : start + dense.size]
         keys, values = np.zeros(0, np.uint32), np.zeros(0, sizes.dtype)
-        counts, at, kept = np.zeros_like(wanted[2]), 0, 0
+        counts, at, kept, top = np.zeros_like(wanted[2]), 0, 0, 0
         while at < dense.size:
             keys, values = (np.append(a[:kept], np.zeros(room, a.dtype)) for a in (keys, values))
-            at, kept = collect_sum_with(
+            at, kept, more = collect_sum_with(
                 tier, frozen(dense.copy()), frozen(other), gamma, beta, out, out.ctypes.data,
                 out.view(sizes.dtype), offset, floor, chunk_log2, at, kept, keys, values, counts,
             )  # fmt: skip
+            top = max(top, more)
         assert same_bits(out, expected)
+        assert top == reference.magnitude_max(wanted[1])
         assert same_bits(keys[:kept], wanted[0])
         assert same_bits(values[:kept], wanted[1])
         assert same_bits(counts, wanted[2])
@@ -229,7 +233,8 @@ def test_collect_sum(tier, dense, chunk_log2, share, offset, room):
 def test_collect_takes_the_tier_that_was_found():
     bits, room = patterns(np.arange(1, 300, dtype=np.float32)), 400
     keys, values = np.zeros(room, np.uint32), np.zeros(room, np.uint32)
-    assert cpu.collect(bits, 0, 1, 24, 0, 0, keys, values, np.zeros(1, np.int64)) == (299, 299)
+    found = cpu.collect(bits, 0, 1, 24, 0, 0, keys, values, np.zeros(1, np.int64))
+    assert found == (299, 299, bits[-1])
     assert best_tier() in (MASK, COMPRESS, LOCATE)
 
 

@@ -132,6 +132,6 @@ def _finds(numbers, bits, collect, *given):
     """Whether those of at least one are collected; `bits` are patterns of the numbers by then."""
     keys, values = np.empty(bits.size + LANES, np.uint32), np.empty(bits.size + LANES, bits.dtype)
     floor, counts = numbers.dtype.type(1).view(bits.dtype), np.zeros(1, np.int64)
-    _, kept = collect(*given, bits, 0, floor, 24, 0, 0, keys, values, counts)
+    _, kept, _ = collect(*given, bits, 0, floor, 24, 0, 0, keys, values, counts)
     expected = np.flatnonzero(np.abs(numbers) >= 1)
     return np.array_equal(keys[:kept], expected) and np.array_equal(values[:kept], bits[expected])

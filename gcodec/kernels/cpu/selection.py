@@ -40,6 +40,11 @@ LAST_LANE = np.uint64(1 << LANES - 1)
 @kernel
 def magnitude_max(bits):
     """Largest magnitude pattern of `bits` (uint16, uint32 or uint64, [n]), 0 if empty."""
+    return _largest(bits)
+
+
+@inner
+def _largest(bits):
     top = bits.dtype.type(0)
     for i in range(bits.size):
         top = max(top, magnitude(bits[i]))
@@ -130,7 +135,8 @@ def collect(bits, offset, floor, chunk_log2, at, kept, keys, values, counts):
 
     `bits` are elements `offset` to `offset + n`. Fills `keys` (position within the chunk) and
     `values` (patterns) from `kept` on, and adds to `counts` (per chunk). Returns where it stopped
-    and how many there are then: before the end if there is not room for 64 more.
+    and how many there are then, before the end if there is not room for 64 more; and the largest
+    magnitude pattern that it appended, or 0.
     """
     return collect_with(
         sound_tier(), bits, offset, bits.dtype.type(floor), chunk_log2, at, kept, keys, values,
@@ -149,7 +155,7 @@ def collector(tier):
 
     @kernel
     def collect_in_tier(bits, offset, floor, chunk_log2, at, kept, keys, values, counts):
-        few = True
+        few, top = True, bits.dtype.type(0)
         while at < bits.size:
             chunk = (offset + at) >> chunk_log2
             stop = min(((chunk + 1) << chunk_log2) - offset, bits.size, at + STRIDE)
@@ -160,12 +166,13 @@ def collector(tier):
             elif tier >= MASK:
                 start, kept = _collect_masks(part, floor, base, keys, values, kept)
             start, kept = _collect_one_by_one(part, start, floor, base, keys, values, kept)
+            top = max(top, _largest(values[before:kept]))
             few = (kept - before) * FEW < start
             counts[chunk] += kept - before
             at += start
             if at < stop:
                 break
-        return at, kept
+        return at, kept, top
 
     return collect_in_tier
 
@@ -210,7 +217,7 @@ def sum_collector(tier):
         grad, residual, gamma, beta, out, address, bits, offset, floor, chunk_log2, at, kept, keys,
         values, counts,
     ):  # fmt: skip
-        few = True
+        few, top = True, bits.dtype.type(0)
         while at < bits.size:
             chunk = (offset + at) >> chunk_log2
             stop = min(((chunk + 1) << chunk_log2) - offset, bits.size, at + STRIDE)
@@ -232,12 +239,13 @@ def sum_collector(tier):
                 elif tier == MASK:
                     start, kept = _collect_masks(part, floor, base, keys, values, kept)
             start, kept = _collect_one_by_one(part, start, floor, base, keys, values, kept)
+            top = max(top, _largest(values[before:kept]))
             few = (kept - before) * FEW < start
             counts[chunk] += kept - before
             at += start
             if at < stop:
                 break
-        return at, kept
+        return at, kept, top
 
     return collect_sum_in_tier
 

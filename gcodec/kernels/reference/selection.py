@@ -52,16 +52,18 @@ def collect(bits, offset, floor, chunk_log2, at, kept, keys, values, counts):
 
     `bits` are elements `offset` to `offset + n`. Fills `keys` (position within the chunk) and
     `values` (patterns) from `kept` on, and adds to `counts` (per chunk). Returns where it stopped
-    and how many there are then: before the end if there is no room.
+    and how many there are then, before the end if there is no room; and the largest magnitude
+    pattern that it appended, or 0.
     """
+    first = kept
     for position in (at + np.flatnonzero(magnitudes(bits[at:]) >= floor)).tolist():
         if kept == keys.size:
-            return position, kept
+            return position, kept, magnitude_max(values[first:kept])
         keys[kept] = (offset + position) % (1 << chunk_log2)
         values[kept] = bits[position]
         counts[(offset + position) >> chunk_log2] += 1
         kept += 1
-    return bits.size, kept
+    return bits.size, kept, magnitude_max(values[first:kept])
 
 
 def collect_sum(
