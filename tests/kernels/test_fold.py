@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gcodec.format.directory import BLOCK
-from gcodec.kernels.cpu import write
+from gcodec.kernels.cpu import unpack, write
 from gcodec.kernels.cpu.fold import LENGTH
 from gcodec.kernels.cpu.quantize import quantize
 
@@ -33,6 +33,11 @@ def unary(numbers, shift, entries, words):
     write.write_unary(numbers, shift, entries, words)
 
 
+@numba.njit
+def taken_apart(payload, at, width, numbers):
+    unpack._fields(payload, np.uint64(at), np.uint64(width), numbers)
+
+
 def written(bits, write_to):
     """What is written to a plane of so many bits, as an integer; nothing beyond its last word."""
     size = (bits + 63) // 64
@@ -49,6 +54,19 @@ def test_fields(seed, count, width, kind):
     numbers = rng.integers(0, np.iinfo(kind).max, count, kind, endpoint=True)
     expected = sum((int(x) & (1 << width) - 1) << j * width for j, x in enumerate(numbers))
     assert written(count * width, lambda words: fields(numbers, width, words)) == expected
+
+
+@given(SEEDS, COUNTS, st.integers(0, 32), st.integers(0, 200))
+def test_fields_taken_apart(seed, count, width, at):
+    """From any bit on, with one word after them and nothing written beyond what is wanted."""
+    rng = np.random.default_rng(seed)
+    size = (at + count * width + 63) // 64 + 1
+    payload = rng.integers(0, 2**64 - 1, size, np.uint64, endpoint=True)
+    numbers = np.full(count + 3, 7, np.uint32)
+    taken_apart(payload, at, width, numbers[:count])
+    bits = as_integer(payload) >> at
+    assert numbers[:count].tolist() == [bits >> j * width & (1 << width) - 1 for j in range(count)]
+    assert (numbers[count:] == 7).all()
 
 
 @given(SEEDS, COUNTS, st.integers(1, 26), st.integers(1, 26))

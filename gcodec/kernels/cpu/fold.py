@@ -1,9 +1,9 @@
-"""Fields and codes of 64 numbers put together in registers, so that few words are left to append.
+"""Fields and codes of 64 numbers put together in registers, and fields taken apart there.
 
 Neighbours are joined in pairs, pairs in fours, fours in eights: each time half as many lanes, of
 twice the bits. Eight fields of w bits fill w bytes, which can be stored where they belong; codes
-differ in length, so that fours of them are appended one after the other. Portable IR, of shifts
-and shuffles: what it lowers to is fast on any CPU with vectors.
+differ in length, so that eights or fours of them are appended one after the other. Portable IR, of
+shifts and shuffles: what it lowers to is fast on any CPU with vectors.
 """
 
 import numpy as np
@@ -74,6 +74,75 @@ def _fields(wide):
         return context.get_dummy_value()
 
     return generate
+
+
+@intrinsic
+def load_fields(typing_context, words, byte, width, numbers, start):
+    """64 fields of 1 to 8 bits, from a byte on, into uint32; up to 8 bytes after them are read."""
+    return _loading(words, numbers), _unfolding(wide=False)
+
+
+@intrinsic
+def load_wide_fields(typing_context, words, byte, width, numbers, start):
+    """64 fields of 9 to 16 bits, from a byte on, into uint32; up to 8 bytes after them are read."""
+    return _loading(words, numbers), _unfolding(wide=True)
+
+
+def _loading(words, numbers):
+    return types.void(words, types.uint64, types.uint64, numbers, types.uint64)
+
+
+def _unfolding(wide):
+    def generate(context, builder, sig, args):
+        source, target = (data_of(context, builder, sig.args[i], args[i]) for i in (0, 3))
+        _, byte, width, _, start = args
+        place = builder.gep(builder.bitcast(source, ir.IntType(8).as_pointer()), [byte])
+        twice = builder.shl(width, I64(1))
+        low = _every(builder, place, width)
+        if wide:  # the second four start within a byte if the width is odd
+            middle = builder.gep(place, [builder.lshr(width, I64(1))])
+            odd = builder.shl(builder.and_(width, I64(1)), I64(2))
+            high = _every(builder, middle, width)
+            high = builder.lshr(high, _like(builder, odd, high))
+        else:
+            high = builder.lshr(low, _like(builder, builder.shl(width, I64(2)), low))
+        parts = _interleaved(builder, low, high)
+        parts = [
+            half
+            for part in parts
+            for half in _interleaved(builder, part, builder.lshr(part, _like(builder, twice, part)))
+        ]
+        mask = builder.sub(builder.shl(I64(1), width), I64(1))
+        for number, part in enumerate(parts):
+            low = builder.and_(part, _like(builder, mask, part))
+            high = builder.lshr(part, _like(builder, width, part))
+            high = builder.and_(high, _like(builder, mask, part))
+            both = builder.or_(low, builder.shl(high, _like(builder, I64(32), high)))
+            where = builder.gep(target, [builder.add(start, I64(16 * number))])
+            builder.store(both, builder.bitcast(where, both.type.as_pointer()), align=4)
+        return context.get_dummy_value()
+
+    return generate
+
+
+def _every(builder, place, step):
+    """Eight words, so many bytes from each to the next."""
+    words = ir.VectorType(I64, 8)(ir.Undefined)
+    for group in range(8):
+        word = builder.load(builder.bitcast(place, I64.as_pointer()), align=1)
+        words = builder.insert_element(words, word, I32(group))
+        place = builder.gep(place, [step])
+    return words
+
+
+def _interleaved(builder, low, high):
+    """Lanes of two vectors by turns."""
+    count = low.type.count
+    order = [lane // 2 + count * (lane % 2) for lane in range(2 * count)]
+    kind = ir.VectorType(I32, count)
+    return [
+        builder.shuffle_vector(low, high, kind(order[part : part + count])) for part in (0, count)
+    ]
 
 
 @intrinsic

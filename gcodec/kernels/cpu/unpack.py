@@ -11,7 +11,7 @@ uint64: sums of what hostile bits claim stay far below 2**64.
 import numpy as np
 
 from ...format.directory import BLOCK, HEAD_BITS, WIDTH_BITS
-from .bits import LOW_SIX, ONE, SIX, ZERO, window
+from .bits import CHECKED, LOW_SIX, LOW_THREE, ONE, SIX, THREE, WORD, ZERO, window
 from .checksum import digest
 from .columns import read_columns
 from .directory import (
@@ -31,11 +31,15 @@ from .directory import (
     plane_bits,
     positions_of,
 )
+from .fold import NARROW, WIDE, load_fields, load_wide_fields
 from .jit import helper, inner, kernel, ones, trailing_zeros
 from .prefix import end_of_rests, fill_table, gap_of, read_codes
 
 SEVEN = np.uint64(7)
 LOW_32 = np.uint64(0xFFFF_FFFF)
+TILE = 1 << 12
+"""Values that stay in the nearest cache: a multiple of 64."""
+
 WIDTH, WIDTH_MASK = np.uint64(WIDTH_BITS), np.uint64((1 << WIDTH_BITS) - 1)
 
 
@@ -181,16 +185,38 @@ def _read_bitmap(payload, at, end, keys):
 
 
 @inner
+def _fields(payload, at, width, numbers):
+    """Fields of up to 32 bits, from a bit on."""
+    mask, start, size = (ONE << width) - ONE, ZERO, np.uint64(numbers.size)
+    if at & LOW_THREE == ZERO and ZERO < width <= WIDE:
+        while start + WORD <= size:
+            load_64(payload, at, width, numbers, start)
+            at += width << SIX
+            start += WORD
+    for j in range(start, size):
+        numbers[j] = window(payload, at) & mask
+        at += width
+
+
+@helper
+def load_64(payload, at, width, numbers, start):
+    """64 fields of 1 to 16 bits, from the first bit of a byte on."""
+    if CHECKED:
+        numbers[start + LOW_SIX] = payload[(at + (width << SIX) + LOW_SIX) >> SIX]
+    if width <= NARROW:
+        load_fields(payload, at >> THREE, width, numbers, start)
+    else:
+        load_wide_fields(payload, at >> THREE, width, numbers, start)
+
+
+@inner
 def _read_fields(payload, at, width, positions, keys):
     """Keys as they are, which must ascend."""
-    mask = (ONE << width) - ONE
+    _fields(payload, at, width, keys)
     least, wrong = ZERO, False
-    for j in range(np.uint64(keys.size)):
-        key = window(payload, at) & mask
-        wrong |= key < least
-        keys[j] = key
-        least = key + ONE
-        at += width
+    for j in range(keys.size):
+        wrong |= np.uint64(keys[j]) < least
+        least = np.uint64(keys[j]) + ONE
     if wrong:
         return 97
     return 98 if least > positions else 0
@@ -199,7 +225,7 @@ def _read_fields(payload, at, width, positions, keys):
 @inner
 def _read_rice(payload, at, end, low, shift, positions, keys):
     """Gaps less one: in unary, and `shift` bits below."""
-    mask = (ONE << shift) - ONE
+    _fields(payload, low, shift, keys)
     next_key, following = ZERO, at
     j = np.uint64(0)
     for word in range(at >> SIX, (end + LOW_SIX) >> SIX):
@@ -211,10 +237,9 @@ def _read_rice(payload, at, end, low, shift, positions, keys):
         for _ in range(count):
             bit = base + trailing_zeros(rest)
             rest &= rest - ONE
-            key = next_key + (((bit - following) << shift) | (window(payload, low) & mask))
+            key = next_key + (((bit - following) << shift) | np.uint64(keys[j]))
             keys[j] = key
             next_key, following = key + ONE, bit + ONE
-            low += shift
             j += ONE
     if j != np.uint64(keys.size) or following != end:
         return 99
@@ -224,25 +249,30 @@ def _read_rice(payload, at, end, low, shift, positions, keys):
 @inner
 def _read_blocks(payload, index, at, end, positions, keys):
     """Gaps less one, in a width for each block."""
-    next_key = ZERO
-    count = np.uint64(keys.size)
-    j = np.uint64(0)
+    total, count, j = ZERO, np.uint64(keys.size), ZERO
     while j < count:
         width = window(payload, index) & WIDTH_MASK
         index += WIDTH
         stop = min(j + np.uint64(BLOCK), count)
         if at + (stop - j) * width > end:
             return 100
-        mask = (ONE << width) - ONE
+        start = j
+        if stop - start == BLOCK and ZERO < width <= WIDE:
+            load_64(payload, at, width, keys, start)
+            load_64(payload, at + (width << SIX), width, keys, start + WORD)
+            at += width << SEVEN
+        else:
+            mask = (ONE << width) - ONE
+            for i in range(start, stop):
+                keys[i] = window(payload, at) & mask
+                at += width
         while j < stop:
-            key = next_key + (window(payload, at) & mask)
-            keys[j] = key
-            next_key = key + ONE
-            at += width
+            total += np.uint64(keys[j])
+            keys[j] = total + j
             j += ONE
     if at != end:
         return 100
-    return 98 if next_key > positions else 0
+    return 98 if total + count > positions else 0
 
 
 @inner
@@ -319,13 +349,18 @@ def read_values(payload, directory, first, layout, levels, code, table, patterns
 @inner
 def _read_levels(payload, at, width, levels, patterns):
     """Levels by fields of so many bits."""
-    mask, most = (ONE << width) - ONE, np.uint64(levels.size)
-    for j in range(patterns.size):
-        index = window(payload, at) & mask
-        if index >= most:
+    numbers = np.empty(min(TILE, patterns.size), np.uint32)
+    for start in range(0, patterns.size, TILE):
+        part = patterns[start : start + TILE]
+        own, most = numbers[: part.size], np.uint32(0)
+        _fields(payload, at, width, own)
+        for j in range(own.size):
+            most = max(most, own[j])
+        if np.int64(most) >= levels.size:
             return 109
-        patterns[j] = levels[index]
-        at += width
+        for j in range(own.size):
+            part[j] = levels[own[j]]
+        at += width * np.uint64(TILE)
     return 0
 
 
