@@ -61,13 +61,14 @@ def speeds(figures):
         return f"{number:.3g}" if number >= 10 else f"{number:.2g}"
 
     densities = ("0.1", "0.01", "0.001")
+    packings = {"auto": "smallest", "blocks, fixed": "`keys=blocks,values=fixed`"}
     memories = ("exact top-k", "threshold known")
     stages = [f"SIDCo exponential, {number} stages" for number in (2, 3)]
     rows = [
         *(
-            row(f"encode 10 / 1 / 0.1 %, threshold known, keys `{keys}`: share of a read", "known",
-                [f"{density} {keys}" for density in densities], "share", percent)
-            for keys in ("auto", "blocks")
+            row(f"encode 10 / 1 / 0.1 %, threshold known, {what}: share of a read", "known",
+                [f"{density} {title}" for density in densities], "share", percent)
+            for title, what in packings.items()
         ),
         row("encode 1 %, threshold sampled / exact top-k: share of a read", "choosing",
             ("sampled", "exact top-k"), "share", percent),
@@ -75,8 +76,11 @@ def speeds(figures):
             percent),
         row("error feedback 1 %, exact top-k / threshold known: share of `numpy.add(r, g, out=r2)`",
             "feedback", memories, "share", percent),
-        row("decode + accumulate 10 / 1 / 0.1 %: time in reads", "accumulating",
-            [f"{density} delta" for density in densities], "passes", passes),
+        *(
+            row(f"decode + accumulate 10 / 1 / 0.1 %, {what}: time in reads", "accumulating",
+                [f"{density} {title}" for density in densities], "passes", passes)
+            for title, what in packings.items()
+        ),
         row("every element in 8 bits, 16 log levels an octave, encode / decode: share of a read",
             "dense", [f"{way}, 8 bits, 16 log levels per octave" for way in ("encode", "decode")],
             "share", percent),

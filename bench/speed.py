@@ -15,8 +15,13 @@ from data import cut, window
 from harness import READ, WARMUPS, interleave, read_pass
 
 import gcodec
+from gcodec.parallel import run
 
 DENSITIES = (0.1, 0.01, 0.001)
+PACKINGS = {
+    **{keys: f"keys={keys}" for keys in ("blocks", "rice", "delta", "auto")},
+    **{f"{keys}, fixed": f"keys={keys},values=fixed" for keys in ("blocks", "rice")},
+}
 RATIO = 0.01
 SMALL, REPEATS = 1024, 200
 BUCKETS = (1 << 14, 1 << 17, 1 << 20)
@@ -113,13 +118,13 @@ def fell_back(codec, grad):
     return "yes" if memory.counters.fallbacks else "no"
 
 
-def known(grads, rounds, densities=DENSITIES, packings=("blocks", "rice", "delta", "auto")):
+def known(grads, rounds):
     """Encode above a threshold that is given."""
-    cuts = {density: cut(grads[0], density) for density in densities}
+    cuts = {density: cut(grads[0], density) for density in DENSITIES}
     codecs = {
-        f"{density:g} {keys}": gcodec.get_codec(f"reclog:threshold={cuts[density]!r},keys={keys}")
-        for density in densities
-        for keys in packings
+        f"{density:g} {title}": gcodec.get_codec(f"reclog:threshold={cuts[density]!r},{packing}")
+        for density in DENSITIES
+        for title, packing in PACKINGS.items()
     }
     return _rows(codecs, grads, rounds)
 
@@ -198,11 +203,11 @@ def accumulating(grads, rounds):
     contenders = {READ: read(grads)}
     for density in DENSITIES:
         threshold = cut(grads[0], density)
-        for keys in ("rice", "blocks", "delta"):
-            codec = gcodec.get_codec(f"reclog:threshold={threshold!r},keys={keys}")
+        for title, packing in PACKINGS.items():
+            codec = gcodec.get_codec(f"reclog:threshold={threshold!r},{packing}")
             checked(codec, grads[0])
             frames = [codec.encode(grad) for grad in grads]
-            contenders[f"{density:g} {keys}"] = adding(frames, out)
+            contenders[f"{density:g} {title}"] = adding(frames, out)
         if density == RATIO:
             contenders["decode to a reused array"] = decoding(frames, out)
     return timed(contenders, rounds)
@@ -273,41 +278,54 @@ def small(pool, rounds):
 
 
 def threads(grads, rounds):
-    """What a second thread gains, in wall time; the best round, since other work takes cores."""
+    """What a second thread gains, in wall time, and as a share of what it gains for a read.
+
+    Times are those of the best round, since other work takes cores.
+    """
     n = grads.shape[1]
     cuts = {density: cut(grads[0], density) for density in DENSITIES}
     held = {d: gcodec.get_codec(f"reclog:threshold={limit!r}") for d, limit in cuts.items()}
     exact = gcodec.get_codec(f"reclog:ratio={RATIO}")
     frames, out = [held[RATIO].encode(grad) for grad in grads], np.zeros(n, np.float32)
+    halves = [(0, n // 2), (n // 2, n)]
+
+    def read_halves(i):
+        words = grads[i % 3].view(np.uint32)
+        if gcodec.get_threads() == 1:
+            read_pass(words)
+        else:
+            run(lambda start, stop: read_pass(words[start:stop]), halves)
+
     calls = {
+        READ: read_halves,
         **{f"encode {d:g}, threshold known": encoding(codec, grads) for d, codec in held.items()},
         "encode 0.01, exact top-k": encoding(exact, grads),
         "decode + accumulate 0.01": adding(frames, out),
     }
 
     def using(number, call):
-        def run(i):
+        def timed_call(i):
             gcodec.set_threads(number)
             call(i)
 
-        return run
+        return timed_call
 
     contenders = {
         (name, number): using(number, call) for name, call in calls.items() for number in (1, 2)
     }
     try:
-        found = timed(
-            {READ: read(grads), **contenders}, 3 * rounds, clock=perf_counter_ns, pick=min
-        )
+        found = timed(contenders, 3 * rounds, limit=(READ, 1), clock=perf_counter_ns, pick=min)
     finally:
         gcodec.set_threads(1)
+    gains = {name: found[name, 1]["ms"] / found[name, 2]["ms"] for name in calls}
     return {
         name: {
             "one, ms": found[name, 1]["ms"],
             "two, ms": found[name, 2]["ms"],
-            "gain": found[name, 1]["ms"] / found[name, 2]["ms"],
+            "gain": gain,
+            "share of the gain of a read": gain / gains[READ],
         }
-        for name in calls
+        for name, gain in gains.items()
     }
 
 

@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from data import LAWS, buffers, cut
 from harness import READ, store, table
-from speed import DENSITIES, checked, encoding, timed
+from speed import DENSITIES, PACKINGS, checked, encoding, timed
 
 import gcodec
 from gcodec.kernels.cpu.vector import COMPRESS, LOCATE, MASK, best_tier
@@ -43,9 +43,9 @@ def shares(n, rounds):
         codecs = {}
         for density in DENSITIES:
             limit = cut(grads[0], density)
-            for keys in ("auto", "blocks"):
-                recipe = f"reclog:threshold={limit!r},keys={keys}"
-                codecs[f"{law}, {density:.1%}, {keys}"] = gcodec.get_codec(recipe)
+            for title in ("auto", "blocks", "blocks, fixed"):
+                recipe = f"reclog:threshold={limit!r},{PACKINGS[title]}"
+                codecs[f"{law}, {density:.1%}, {title}"] = gcodec.get_codec(recipe)
         for codec in codecs.values():
             checked(codec, grads[0])
         contenders = {name: encoding(codec, grads) for name, codec in codecs.items()}
