@@ -5,7 +5,7 @@ from functools import partial
 from operator import index
 from typing import Any
 
-from . import arrays, encoder, kernels
+from . import arrays, encoder, kernels, whole
 from .format.frame import Frame
 from .packing import KEY_PACKINGS, VALUE_PACKINGS
 from .quantize import Cast, Raw
@@ -64,6 +64,7 @@ class Codec:
     scales: Block = None
     per_tensor: bool = False
     backend: str = field(default="cpu", compare=False, repr=False)
+    plans: whole.Plans = field(default_factory=whole.Plans, init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         for part, method in (("select", "decide"), ("quantize", "grid")):
@@ -151,6 +152,10 @@ class Codec:
         UnsupportedDtypeError
             If the elements are of no such type.
         """
+        if tensors is None:
+            frame = whole.encode(self, grad, name, step, sender)
+            if frame is not None:
+                return frame
         gradient, recipe = arrays.gradient(grad), self.recipe()
         whence = origin(recipe, name, gradient.shape, step, tensors, sender)
         check = partial(check_finite, gradient=gradient, name=name)

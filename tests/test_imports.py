@@ -19,7 +19,7 @@ LAYERS = (
     (
         "arrays", "statistics", "dense", "encoder", "decoder", "codec", "feedback", "recipes",
         "inspection", "merging", "slicing", "verification", "request", "gathering", "rounding",
-        "policy", "scaling", "warming",
+        "policy", "scaling", "warming", "whole",
     ),
     ("collectives", "fusion"),
     ("mpi", "integrations"),

@@ -1,5 +1,6 @@
 """The 128-byte frame header (spec section 3)."""
 
+import re
 import struct
 from collections.abc import Callable, Iterable
 from enum import IntEnum
@@ -54,6 +55,12 @@ _KINDS: Final = (
 )
 
 
+def _starts(layout: str) -> list[int]:
+    """Where each field of a layout starts, byte order first."""
+    fields = re.findall(r"\d*[a-zA-Z]", layout)
+    return [struct.calcsize("<" + "".join(fields[:at])) for at in range(len(fields))]
+
+
 class Header(NamedTuple):
     """The header's fields by their spec names, in wire order."""
 
@@ -91,6 +98,9 @@ class Header(NamedTuple):
     def to_bytes(self) -> bytes:
         return _STRUCT.pack(*self)
 
+
+OFFSETS: Final = dict(zip(Header._fields, _starts(_STRUCT.format), strict=True))
+"""The byte that each field starts at."""
 
 _N_CHUNKS, _FRAME_KIND, _BOUND = map(Header._fields.index, ("n_chunks", "frame_kind", "bound"))
 

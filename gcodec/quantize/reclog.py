@@ -84,6 +84,12 @@ class ReciprocalLog:
         boundaries = boundaries[boundaries.size + 1 - levels.size :]
         return Grid(levels, boundaries, BoundKind.RELATIVE, whole.bound)
 
+    def ranges(self, element: Element) -> tuple[Patterns, Patterns, float]:
+        """Where the range of each level starts, and ends; all levels; the bound of rounding."""
+        whole = _whole_grid(element, self.per_octave, self.base)
+        starts = np.array(scale(element, self.per_octave, self.base).starts, element.pattern)
+        return starts, whole.levels, whole.bound
+
     def _highest(self, levels: Patterns) -> Patterns:
         """As many of ascending levels as `bits` allow, with +0 below them if some are left out."""
         if self.bits is None or np.count_nonzero(levels) < 1 << self.bits - 1:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import isfinite, sqrt
 from typing import Any
 
+from ..format.elements import Element
 from .contract import Decision, Statistics
 
 UNITS = ("absolute", "max", "rms")
@@ -41,10 +42,12 @@ class Threshold:
         return 0.01
 
     def decide(self, statistics: Statistics, state: Any = None) -> Decision:
-        threshold = abs(self.threshold) * self._unit(statistics)
-        element = statistics.element
-        pattern = min(element.nearest(threshold), element.infinity - 1)  # infinities are found
+        pattern = self.pattern(statistics.element, self._unit(statistics))
         return Decision(pattern, 0, statistics.count_above(pattern))
+
+    def pattern(self, element: Element, unit: float = 1.0) -> int:
+        """The pattern of the magnitude, in a unit; finite, so that infinities are found."""
+        return min(element.nearest(abs(self.threshold) * unit), element.infinity - 1)
 
     def _unit(self, statistics: Statistics) -> float:
         if self.relative_to == "max":

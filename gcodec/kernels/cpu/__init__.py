@@ -17,6 +17,7 @@ from .huffman import code_lengths, codes
 from .levels import measure_values
 from .measure import measure_keys
 from .quantize import draw_strata, quantize, round_randomly
+from .ranks import kth_magnitude, largest_between
 from .scales import find_blocks, rescale
 from .selection import (
     collect,
@@ -24,8 +25,6 @@ from .selection import (
     compensate,
     correct,
     count_above,
-    kth_magnitude,
-    largest_between,
     leave_out,
     magnitude_max,
     pick,
@@ -34,6 +33,7 @@ from .selection import (
     take,
 )
 from .unpack import first_corrupt, read_keys, read_values
+from .whole import whole_encoder
 from .write import measure_chunks, write_chunks
 
 __all__ = [
@@ -80,6 +80,7 @@ __all__ = [
     "tail_sums",
     "tail_sums_of_pairs",
     "take",
+    "whole_encoder",
     "write_chunks",
     "xxh64",
 ]

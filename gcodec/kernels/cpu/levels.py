@@ -65,21 +65,23 @@ def measure_values(
     for signed in range(2):
         levels = n_joint if signed else n_joint // 2
         used[signed] = _by_frequency(totals[signed, :levels], order[signed], lists[2])
-        histogram = lists[3, : used[signed]]
-        for place in range(used[signed]):
-            histogram[place] = totals[signed, order[signed, place]]
-        bits[signed] = TOO_LARGE
-        if used[signed] <= MAX_CODED_LEVELS:
-            code = lengths[signed, : used[signed]]
-            bits[signed] = code_lengths(histogram, code, merging)
-            bits[signed] += (width + 4) * used[signed]
         for place in range(used[signed]):
             level = order[signed, place]
             if signed:
                 symbols[1, level] = place
             else:
                 symbols[0, 2 * level] = symbols[0, 2 * level + 1] = place
-    fewer = joint.size // 8 - joint.size < bits[0] - bits[1]
+    saved, more = joint.size - joint.size // 8, used[1] - used[0]
+    told = more == 0 or (used[1] <= MAX_CODED_LEVELS and (width + 4) * more >= saved)
+    for signed in range(2):  # codes that the answer does not depend on are not made
+        bits[signed] = TOO_LARGE
+        need = not (told or signed_only) or _code_may_pay(signed, used[signed], directory)
+        if used[signed] <= MAX_CODED_LEVELS and need:
+            histogram, code = lists[3, : used[signed]], lengths[signed, : used[signed]]
+            for place in range(used[signed]):
+                histogram[place] = totals[signed, order[signed, place]]
+            bits[signed] = code_lengths(histogram, code, merging) + (width + 4) * used[signed]
+    fewer = more == 0 < saved if told else -saved < bits[0] - bits[1]
     best[:, 0] = TOO_LARGE
     for signed in range(2):
         if not signed_only if signed == 0 else signed_only or fewer:
@@ -131,6 +133,16 @@ def _by_frequency(counts, order, other):
         order[:used] = other[:used]
         run *= 2
     return used
+
+
+@inner
+def _code_may_pay(signed, used, directory):
+    """Whether fields for symbols of so many take more than the section of a code."""
+    words, size = 0, np.int64(bit_length(max(used - 1, 1)))
+    for chunk in range(directory.size):
+        count = np.int64(directory[chunk].nnz)
+        words += words_of(count * size) + (0 if signed else words_of(count))
+    return 64 * words > section_bits(8 * ((used + 1) // 2))
 
 
 @inner

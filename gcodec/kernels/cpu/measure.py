@@ -88,9 +88,11 @@ def measure_keys(keys, lengths, allowed, columns, classes, trials, codes, coded,
             words[BLOCKS, chunk] = words_of(WIDTH_BITS * blocks) + words_of(fields[chunk])
         if allowed[DELTA]:
             _count_classes(own, classes[chunk])
-    n_codes = _choose(allowed, lengths, columns, classes, trials, codes, directory)
     without = allowed[ALL] or allowed[BITMAP] or allowed[COO]
     without = without or allowed[KEY_RICE] or allowed[BLOCKS]
+    if without and _take_less(words, directory, section_bits(CODE_BITS)):
+        return _settle(lengths, columns[:0], classes, trials, codes, directory)
+    n_codes = _choose(allowed, lengths, columns, classes, trials, codes, directory)
     if n_codes and without:
         bits = total = 0
         for chunk in range(directory.size):
@@ -192,6 +194,21 @@ def _block_bits(skips):
 
 
 @inner
+def _take_less(words, directory, bits):
+    """Whether keys take no more than so many bits without codes."""
+    total = 0
+    for chunk in range(directory.size):
+        if directory[chunk].nnz:
+            least = TOO_LARGE
+            for codec in range(KEY_CODECS):
+                least = min(least, words[codec, chunk])
+            total += least
+            if 64 * total > bits:
+                return False
+    return True
+
+
+@inner
 def _choose(allowed, lengths, columns, classes, trials, codes, directory):
     """Choose among all codecs, codes made first as if all chunks that can used them."""
     words, plain = trials[5:], trials[4]
@@ -223,7 +240,7 @@ def _choose(allowed, lengths, columns, classes, trials, codes, directory):
 def _settle(lengths, columns, classes, trials, codes, directory):
     """The smallest of the trials for each chunk, then codes for those that have them."""
     rests, parameter, unary, fields = trials[0], trials[1], trials[2], trials[3]
-    words = trials[5:]
+    words, coded = trials[5:], False
     for chunk in range(directory.size):
         rests[chunk] = 0
         entry = directory[chunk]
@@ -244,9 +261,11 @@ def _settle(lengths, columns, classes, trials, codes, directory):
         elif codec == BLOCKS:
             entry.key_hi_bits = fields[chunk]
         elif codec == DELTA:
-            rests[chunk] = _rests(classes[chunk])
+            rests[chunk], coded = _rests(classes[chunk]), True
         elif codec == COLUMNS:
-            rests[chunk] = _column_rests(columns[chunk])
+            rests[chunk], coded = _column_rests(columns[chunk]), True
+    if not coded:
+        return 0
     n_codes = _code_gaps(lengths, classes, codes, directory)
     return n_codes + _code_columns(columns, codes[n_codes:], directory)
 

@@ -27,7 +27,7 @@ def quantize(bits, boundaries, joint):
     if bits.size < FEW:
         sign = np.uint64(bits.itemsize * 8 - 1)
         for i in range(bits.size):
-            level = _boundaries_up_to(boundaries, np.uint64(magnitude(bits[i])))
+            level = count_up_to(boundaries, np.uint64(magnitude(bits[i])))
             joint[i] = level << ONE | np.uint64(bits[i]) >> sign
         return
     period, octave = _period(boundaries)
@@ -133,7 +133,8 @@ def index(bits, lowest, shift, last, cells, edges, most, joint):
 
 
 @helper
-def _boundaries_up_to(boundaries, size):
+def count_up_to(boundaries, size):
+    """How many of ascending boundaries are at or below a uint64."""
     low, high = ZERO, np.uint64(boundaries.size)
     while low < high:
         middle = (low + high) >> ONE

@@ -4,8 +4,8 @@ from functools import cache
 
 import numpy as np
 
-from .bits import ONE, bit_length
-from .jit import inner, kernel, magnitude, ones, prefetch, trailing_zeros
+from .bits import ONE
+from .jit import helper, inner, kernel, magnitude, ones, prefetch, trailing_zeros
 from .probe import sound_tier
 from .vector import (
     COMPRESS,
@@ -22,7 +22,6 @@ from .vector import (
 TILE_LOG2 = 12
 TILE = 1 << TILE_LOG2
 LANES_OF_SUMS = 16
-DIGIT = 11
 STRIDE = 1 << 14
 """Elements after which `collect` looks again whether there are few of what it wants."""
 
@@ -40,11 +39,11 @@ LAST_LANE = np.uint64(1 << LANES - 1)
 @kernel
 def magnitude_max(bits):
     """Largest magnitude pattern of `bits` (uint16, uint32 or uint64, [n]), 0 if empty."""
-    return _largest(bits)
+    return largest(bits)
 
 
 @inner
-def _largest(bits):
+def largest(bits):
     top = bits.dtype.type(0)
     for i in range(bits.size):
         top = max(top, magnitude(bits[i]))
@@ -89,47 +88,6 @@ def take(array, positions, out):
         out[j] = array[np.uint64(positions[j])]
 
 
-@kernel
-def kth_magnitude(bits, k, histogram):
-    """The k-th largest magnitude pattern (1 <= k <= n), and how many are above it.
-
-    The range of magnitudes is cut into 2,048 bins, then the bin that holds the k-th, and so on;
-    after the first time only elements of one bin are looked at. `histogram` is scratch.
-    """
-    kind = bits.dtype.type
-    low, high = magnitude(bits[0]), magnitude(bits[0])
-    for i in range(bits.size):
-        low, high = min(low, magnitude(bits[i])), max(high, magnitude(bits[i]))
-    above = 0
-    part = bits
-    while low < high:
-        shift = max(np.int64(bit_length(high - low)) - DIGIT, 0)
-        down = kind(shift)
-        histogram[:] = 0
-        for i in range(part.size):
-            histogram[np.uint64(kind(magnitude(part[i]) - low) >> down)] += 1
-        digit = np.int64(kind(high - low) >> down)
-        while above + histogram[digit] < k:
-            above += histogram[digit]
-            digit -= 1
-        low = kind(low + (kind(digit) << down))
-        high = kind(low + kind((1 << shift) - 1))
-        if low < high:
-            part = _between(part, low, high, histogram[digit])
-    return low, above
-
-
-@inner
-def _between(bits, low, high, count):
-    """The magnitudes of a range, which are so many."""
-    found = np.empty(count + 1, bits.dtype)
-    size = 0
-    for i in range(bits.size):
-        found[size] = magnitude(bits[i])
-        size += low <= found[size] <= high
-    return found[:count]
-
-
 def collect(bits, offset, floor, chunk_log2, at, kept, keys, values, counts):
     """Append elements whose magnitude pattern is at least `floor`, from number `at` on.
 
@@ -155,26 +113,32 @@ def collector(tier):
 
     @kernel
     def collect_in_tier(bits, offset, floor, chunk_log2, at, kept, keys, values, counts):
-        few, top = True, bits.dtype.type(0)
-        while at < bits.size:
-            chunk = (offset + at) >> chunk_log2
-            stop = min(((chunk + 1) << chunk_log2) - offset, bits.size, at + STRIDE)
-            part, base = bits[at:stop], np.uint32(offset + at - (chunk << chunk_log2))
-            before, start = kept, 0
-            if tier >= COMPRESS and not few:
-                start, kept = _collect_registers(part, floor, base, keys, values, kept)
-            elif tier >= MASK:
-                start, kept = _collect_masks(part, floor, base, keys, values, kept)
-            start, kept = _collect_one_by_one(part, start, floor, base, keys, values, kept)
-            top = max(top, _largest(values[before:kept]))
-            few = (kept - before) * FEW < start
-            counts[chunk] += kept - before
-            at += start
-            if at < stop:
-                break
-        return at, kept, top
+        return collect_by(tier, bits, offset, floor, chunk_log2, at, kept, keys, values, counts)
 
     return collect_in_tier
+
+
+@helper
+def collect_by(tier, bits, offset, floor, chunk_log2, at, kept, keys, values, counts):
+    """`collect`, for kernels that know the tier when they are compiled."""
+    few, top = True, bits.dtype.type(0)
+    while at < bits.size:
+        chunk = (offset + at) >> chunk_log2
+        stop = min(((chunk + 1) << chunk_log2) - offset, bits.size, at + STRIDE)
+        part, base = bits[at:stop], np.uint32(offset + at - (chunk << chunk_log2))
+        before, start = kept, 0
+        if tier >= COMPRESS and not few:
+            start, kept = _collect_registers(part, floor, base, keys, values, kept)
+        elif tier >= MASK:
+            start, kept = _collect_masks(part, floor, base, keys, values, kept)
+        start, kept = _collect_one_by_one(part, start, floor, base, keys, values, kept)
+        top = max(top, largest(values[before:kept]))
+        few = (kept - before) * FEW < start
+        counts[chunk] += kept - before
+        at += start
+        if at < stop:
+            break
+    return at, kept, top
 
 
 def collect_sum(
@@ -239,7 +203,7 @@ def sum_collector(tier):
                 elif tier == MASK:
                     start, kept = _collect_masks(part, floor, base, keys, values, kept)
             start, kept = _collect_one_by_one(part, start, floor, base, keys, values, kept)
-            top = max(top, _largest(values[before:kept]))
+            top = max(top, largest(values[before:kept]))
             few = (kept - before) * FEW < start
             counts[chunk] += kept - before
             at += start
@@ -318,7 +282,12 @@ def _collect_one_by_one(part, start, floor, base, keys, values, kept):
 @kernel
 def pick(keys, values, counts, threshold, ties):
     """Keep, in place, magnitudes above `threshold` and the first `ties` equal to it; how many."""
-    limit = values.dtype.type(threshold)
+    return pick_of(keys, values, counts, values.dtype.type(threshold), ties)
+
+
+@inner
+def pick_of(keys, values, counts, limit, ties):
+    """`pick`, for other kernels; the limit is of the type of `values`."""
     kept = first = 0
     for chunk in range(counts.size):
         before = kept
@@ -390,26 +359,3 @@ def _add_lanes(sums):
         for lane in range(LANES_OF_SUMS):
             sums[2, 1 + which] += sums[which, lane]
             sums[which, lane] = 0.0
-
-
-@kernel
-def largest_between(bits, edges, k, histogram, positions):
-    """Positions of the k largest nonzeros of each range [edges[i], edges[i + 1]); their number."""
-    count = 0
-    for i in range(edges.size - 1):
-        part = bits[edges[i] : edges[i + 1]]
-        if part.size == 0:
-            continue
-        threshold, above = kth_magnitude(part, min(k, part.size), histogram)
-        ties = k - above
-        for j in range(part.size):
-            size = magnitude(part[j])
-            if size < threshold or size == 0:
-                continue
-            if size == threshold:
-                if ties == 0:
-                    continue
-                ties -= 1
-            positions[count] = edges[i] + j
-            count += 1
-    return count

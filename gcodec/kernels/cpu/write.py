@@ -50,12 +50,12 @@ def measure_chunks(directory, rests, width):
         entry = directory[chunk]
         entry.len16 = 0
         if entry.nnz:
-            _place(entry, rests[chunk], width, ends)
+            place_planes(entry, rests[chunk], width, ends)
             entry.len16 = (ends[7] >> 1) + 1
 
 
 @inner
-def _place(entry, rests, width, ends):
+def place_planes(entry, rests, width, ends):
     """Words after which each of a chunk's planes begins, and all of them; `ends[0]` is 0."""
     index, high, signs, value_index, value_high, value_low, low = plane_bits(entry, width)
     ends[1] = words_of(index)
@@ -103,7 +103,7 @@ def write_chunks(
         at = 0
         codec, value = np.int64(entry.key_codec), np.int64(entry.val_codec)
         if count:
-            _place(entry, rests[chunk], width, ends)
+            place_planes(entry, rests[chunk], width, ends)
             index, high, sign = part[: ends[1]], part[ends[1] : ends[2]], part[ends[2] : ends[3]]
             low = part[ends[6] : ends[7]]
             own, param = keys[first : first + count], np.int64(entry.key_param)

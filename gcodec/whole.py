@@ -1,0 +1,184 @@
+"""Encodes in one kernel call, without the Python that lies between kernels otherwise.
+
+For what is asked of most gradients (`kernels.cpu.whole`). What the call needs of codec, shape and
+name is worked out once, and kept with the codec as a plan.
+"""
+
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import scratch
+from .arrays import element_of
+from .format import ids
+from .format.directory import choose_chunk_log2, count_chunks
+from .format.elements import Element
+from .format.frame import Frame
+from .format.header import Header
+from .format.sections import build_tensors
+from .kernels import plans as told
+from .packing.compiled import ALLOWED
+from .packing.layout import MAX_WIDTH
+from .parallel import LEAST, get_threads
+from .quantize import Raw, ReciprocalLog
+from .request import Origin, Sender, origin
+from .select import Threshold, TopK
+
+if TYPE_CHECKING:
+    from .codec import Codec
+
+MOST_PLANS: Final = 1 << 12
+MOST_SPARE: Final = 1 << 17
+"""Bytes of scratch that stay for the next call of any codec; `scratch` keeps what is larger."""
+
+COPIED: Final = 1 << 16
+"""Bytes of a frame that is copied out of its scratch; a larger one is left there."""
+
+LARGEST_STEP: Final = (1 << 63) - 1
+Scratch = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+_NOTHING: Final = np.empty(0, np.uint8)
+_spare: Final[list[Scratch]] = []
+
+
+class Plan:
+    """What is the same for every gradient of a codec, shape, type, name and sender.
+
+    facts, scale, tensors, head : as the kernel takes them
+    work, frame : bytes that were enough the last time
+    """
+
+    __slots__ = ("facts", "frame", "head", "kernel", "n", "pattern", "scale", "tensors", "work")
+
+    def __init__(self, codec: "Codec", element: Element, whence: Origin, n: int) -> None:
+        recipe, item = codec.recipe(), element.pattern.itemsize
+        (tensor,) = whence.tensors
+        select, quantize = codec.select, codec.quantize
+        self.kernel, self.n, self.pattern = recipe.kernels.whole_encoder(), n, element.pattern
+        chunk_log2 = choose_chunk_log2(n, select.density(n))
+        width = n // tensor.shape[0] if len(tensor.shape) > 1 else 0
+        rows, dims = build_tensors(whence.tensors, element.type)
+        allowed = ALLOWED[codec.keys]
+        self.facts = facts = np.zeros(told.ALLOWED + allowed.size, np.int64)
+        facts[told.CHUNK_LOG2], facts[told.INFINITY] = chunk_log2, element.infinity
+        if isinstance(select, TopK):
+            facts[told.WANTED] = select.wanted(n)
+        elif isinstance(select, Threshold):
+            facts[told.THRESHOLD] = select.pattern(element)
+        facts[told.FIXED] = codec.values == "fixed"
+        facts[told.WHOLE] = isinstance(quantize, Raw) and codec.keys == "auto"
+        if allowed[ids.KeyCodec.COLUMNS] and width <= MAX_WIDTH:
+            facts[told.WIDEST] = width
+        facts[told.TENSORS] = len(rows)
+        facts[told.ALLOWED :] = allowed
+        bound_kind, bound = ids.BoundKind.EXACT, 0.0
+        self.scale = np.empty((2, 0), element.pattern)
+        if isinstance(quantize, ReciprocalLog):
+            starts, levels, bound = quantize.ranges(element)
+            self.scale = np.stack((starts, np.append(levels, levels[-1:])))
+            bound_kind = ids.BoundKind.RELATIVE
+        self.tensors = np.array([[0, width]], np.int64)
+        layout = np.frombuffer(rows + dims, np.uint8)
+        header = Header(
+            n_elements=n,
+            n_chunks=count_chunks(n, chunk_log2),
+            chunk_log2=chunk_log2,
+            elem_dtype=element.type,
+            bound_kind=bound_kind,
+            bound=bound,
+            contributions=whence.contributions,
+            rank=whence.rank,
+            world=whence.world,
+            layout_key=recipe.kernels.xxh64(layout, 0),
+        )
+        self.head = np.frombuffer(header.to_bytes() + rows + dims, np.uint8)
+        likely = int(facts[told.WANTED]) or n // 64
+        self.work = (likely * 3 // 2 + n // 1000 + 256) * (item + 5)
+        self.frame = 1024 + 2 * likely
+
+
+class Plans(dict[Hashable, Plan | None]):
+    """Plans by shape, dtype, name and sender; a copy of a codec makes its own."""
+
+    def __reduce__(self) -> Any:
+        return Plans, ()
+
+
+def encode(codec: "Codec", grad: Any, name: str, step: int, sender: Sender | None) -> Frame | None:
+    """The frame of a gradient, or None if it must be made of parts: `gcodec.encoder` says why."""
+    if type(grad) is not np.ndarray or type(step) is not int:
+        return None
+    key = grad.shape, grad.dtype, name, sender
+    try:
+        plan = codec.plans[key]
+    except KeyError:
+        plan = _plan(codec, *key)
+    except TypeError:  # a sender that is no tuple
+        return None
+    if plan is None or not 0 <= step <= LARGEST_STEP or not grad.flags.c_contiguous:
+        return None
+    if plan.n >= 2 * LEAST and get_threads() > 1:
+        return None
+    bits = grad.view(plan.pattern)
+    bits = bits if bits.ndim == 1 else bits.reshape(-1)
+    bits.setflags(write=False)
+    return _run(plan, bits, step)
+
+
+def _run(plan: Plan, bits: NDArray[Any], step: int) -> Frame | None:
+    try:
+        work, frame = _spare.pop()
+    except IndexError:
+        work = frame = _NOTHING
+    if work.size < plan.work:
+        work = scratch.empty(plan.work, np.uint8)
+    if frame.size < plan.frame:
+        frame = scratch.empty(plan.frame, np.uint8)
+    while True:
+        what, size = plan.kernel(
+            bits, plan.facts, plan.scale, plan.tensors, plan.head, step, work, frame
+        )
+        if what == told.MORE_WORK:
+            plan.work = size
+            work = scratch.empty(size, np.uint8)
+        elif what == told.MORE_FRAME:
+            plan.frame = size
+            frame = scratch.empty(size, np.uint8)
+        else:
+            break
+    own = frame[:size]
+    if size <= COPIED or size < frame.size // 8 * 7:
+        own = own.copy()
+    else:
+        frame = _NOTHING
+    if work.size + frame.size <= MOST_SPARE:
+        _spare.append((work, frame))
+    own.setflags(write=False)
+    return own.view(Frame) if what == told.WRITTEN else None
+
+
+def _plan(
+    codec: "Codec", shape: tuple[int, ...], dtype: np.dtype[Any], name: str, sender: Sender | None
+) -> Plan | None:
+    """The plan, which is kept; none if the codec or the gradient is not of the common kind."""
+    plan, element, n = None, element_of(dtype), int(np.prod(shape, dtype=np.int64))
+    if element is not None and n and _is_common(codec):
+        whence = origin(codec.recipe(), name, shape, 0, None, sender)
+        plan = Plan(codec, element, whence, n)
+    if len(codec.plans) >= MOST_PLANS:
+        codec.plans.clear()
+    codec.plans[shape, dtype, name, sender] = plan
+    return plan
+
+
+def _is_common(codec: "Codec") -> bool:
+    select, quantize = codec.select, codec.quantize
+    chosen = isinstance(select, TopK) or (
+        isinstance(select, Threshold) and select.relative_to == "absolute"
+    )
+    rounded = isinstance(quantize, Raw) or (
+        isinstance(quantize, ReciprocalLog) and not quantize.stochastic and quantize.bits is None
+    )
+    plain = codec.scales is None and not codec.per_tensor and codec.backend == "cpu"
+    return chosen and rounded and plain
