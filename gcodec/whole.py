@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import scratch
-from .arrays import element_of
+from .arrays import element_of, read_only
 from .format import ids
 from .format.directory import choose_chunk_log2, count_chunks
 from .format.elements import Element
@@ -19,6 +19,7 @@ from .format.frame import Frame
 from .format.header import Header
 from .format.sections import build_tensors
 from .kernels import plans as told
+from .kernels.plans import MORE_WORK, NOT_TAKEN, WRITTEN
 from .packing.compiled import ALLOWED
 from .packing.layout import MAX_WIDTH
 from .parallel import LEAST, get_threads
@@ -38,6 +39,8 @@ COPIED: Final = 1 << 16
 
 LARGEST_STEP: Final = (1 << 63) - 1
 Scratch = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+_Array: Final = np.ndarray
+_BYTES: Final = np.dtype(np.uint8)
 _NOTHING: Final = np.empty(0, np.uint8)
 _spare: Final[list[Scratch]] = []
 
@@ -45,11 +48,11 @@ _spare: Final[list[Scratch]] = []
 class Plan:
     """What is the same for every gradient of a codec, shape, type, name and sender.
 
-    facts, scale, tensors, head : as the kernel takes them
+    facts : as `kernels.plans` has them
     work, frame : bytes that were enough the last time
     """
 
-    __slots__ = ("facts", "frame", "head", "kernel", "n", "pattern", "scale", "tensors", "work")
+    __slots__ = ("facts", "frame", "kernel", "n", "pattern", "work")
 
     def __init__(self, codec: "Codec", element: Element, whence: Origin, n: int) -> None:
         recipe, item = codec.recipe(), element.pattern.itemsize
@@ -59,27 +62,11 @@ class Plan:
         chunk_log2 = choose_chunk_log2(n, select.density(n))
         width = n // tensor.shape[0] if len(tensor.shape) > 1 else 0
         rows, dims = build_tensors(whence.tensors, element.type)
-        allowed = ALLOWED[codec.keys]
-        self.facts = facts = np.zeros(told.ALLOWED + allowed.size, np.int64)
-        facts[told.CHUNK_LOG2], facts[told.INFINITY] = chunk_log2, element.infinity
-        if isinstance(select, TopK):
-            facts[told.WANTED] = select.wanted(n)
-        elif isinstance(select, Threshold):
-            facts[told.THRESHOLD] = select.pattern(element)
-        facts[told.FIXED] = codec.values == "fixed"
-        facts[told.WHOLE] = isinstance(quantize, Raw) and codec.keys == "auto"
-        if allowed[ids.KeyCodec.COLUMNS] and width <= MAX_WIDTH:
-            facts[told.WIDEST] = width
-        facts[told.TENSORS] = len(rows)
-        facts[told.ALLOWED :] = allowed
-        bound_kind, bound = ids.BoundKind.EXACT, 0.0
-        self.scale = np.empty((2, 0), element.pattern)
+        bound_kind, bound, scale, levels = ids.BoundKind.EXACT, 0.0, b"", 0
         if isinstance(quantize, ReciprocalLog):
-            starts, levels, bound = quantize.ranges(element)
-            self.scale = np.stack((starts, np.append(levels, levels[-1:])))
-            bound_kind = ids.BoundKind.RELATIVE
-        self.tensors = np.array([[0, width]], np.int64)
-        layout = np.frombuffer(rows + dims, np.uint8)
+            starts, points, bound = quantize.ranges(element)
+            bound_kind, levels = ids.BoundKind.RELATIVE, points.size
+            scale = np.append(starts[1:-1], points).tobytes()
         header = Header(
             n_elements=n,
             n_chunks=count_chunks(n, chunk_log2),
@@ -90,12 +77,30 @@ class Plan:
             contributions=whence.contributions,
             rank=whence.rank,
             world=whence.world,
-            layout_key=recipe.kernels.xxh64(layout, 0),
+            layout_key=recipe.kernels.xxh64(np.frombuffer(rows + dims, np.uint8), 0),
         )
-        self.head = np.frombuffer(header.to_bytes() + rows + dims, np.uint8)
+        head, allowed = header.to_bytes() + rows + dims, ALLOWED[codec.keys]
+        facts = np.zeros(told.ALLOWED, np.int64)
+        facts[told.CHUNK_LOG2], facts[told.INFINITY] = chunk_log2, element.infinity
+        if isinstance(select, TopK):
+            facts[told.WANTED] = select.wanted(n)
+        elif isinstance(select, Threshold):
+            facts[told.THRESHOLD] = select.pattern(element)
+        facts[told.FIXED] = codec.values == "fixed"
+        facts[told.WHOLE] = isinstance(quantize, Raw) and codec.keys == "auto"
+        if allowed[ids.KeyCodec.COLUMNS] and width <= MAX_WIDTH:
+            facts[told.WIDEST] = width
+        facts[told.TENSORS], facts[told.HEAD], facts[told.LEVELS] = len(rows), len(head), levels
+        parts = facts, allowed, [0, width], _words(head), _words(scale)
+        self.facts = np.concatenate(parts, dtype=np.int64)
         likely = int(facts[told.WANTED]) or n // 64
         self.work = (likely * 3 // 2 + n // 1000 + 256) * (item + 5)
         self.frame = 1024 + 2 * likely
+
+
+def _words(data: bytes) -> NDArray[np.int64]:
+    """Bytes as words, the last filled up with zeros."""
+    return np.frombuffer(data + bytes(-len(data) % 8), np.int64)
 
 
 class Plans(dict[Hashable, Plan | None]):
@@ -107,13 +112,12 @@ class Plans(dict[Hashable, Plan | None]):
 
 def encode(codec: "Codec", grad: Any, name: str, step: int, sender: Sender | None) -> Frame | None:
     """The frame of a gradient, or None if it must be made of parts: `gcodec.encoder` says why."""
-    if type(grad) is not np.ndarray or type(step) is not int:
+    if type(grad) is not _Array or type(step) is not int:
         return None
-    key = grad.shape, grad.dtype, name, sender
     try:
-        plan = codec.plans[key]
+        plan = codec.plans[grad.shape, grad.dtype, name, sender]
     except KeyError:
-        plan = _plan(codec, *key)
+        plan = _plan(codec, grad.shape, grad.dtype, name, sender)
     except TypeError:  # a sender that is no tuple
         return None
     if plan is None or not 0 <= step <= LARGEST_STEP or not grad.flags.c_contiguous:
@@ -121,8 +125,9 @@ def encode(codec: "Codec", grad: Any, name: str, step: int, sender: Sender | Non
     if plan.n >= 2 * LEAST and get_threads() > 1:
         return None
     bits = grad.view(plan.pattern)
-    bits = bits if bits.ndim == 1 else bits.reshape(-1)
-    bits.setflags(write=False)
+    if bits.ndim != 1:
+        bits = bits.reshape(-1)
+    bits.setflags(False)  # type: ignore[call-arg] # by keyword it takes three times as long
     return _run(plan, bits, step)
 
 
@@ -136,26 +141,22 @@ def _run(plan: Plan, bits: NDArray[Any], step: int) -> Frame | None:
     if frame.size < plan.frame:
         frame = scratch.empty(plan.frame, np.uint8)
     while True:
-        what, size = plan.kernel(
-            bits, plan.facts, plan.scale, plan.tensors, plan.head, step, work, frame
-        )
-        if what == told.MORE_WORK:
+        what, size = plan.kernel(bits, plan.facts, step, work, frame)
+        if what in (WRITTEN, NOT_TAKEN):
+            break
+        if what == MORE_WORK:
             plan.work = size
             work = scratch.empty(size, np.uint8)
-        elif what == told.MORE_FRAME:
+        else:
             plan.frame = size
             frame = scratch.empty(size, np.uint8)
-        else:
-            break
-    own = frame[:size]
     if size <= COPIED or size < frame.size // 8 * 7:
-        own = own.copy()
+        own = _Array.__new__(Frame, size, _BYTES, frame[:size].tobytes())
     else:
-        frame = _NOTHING
+        own, frame = read_only(frame[:size]).view(Frame), _NOTHING
     if work.size + frame.size <= MOST_SPARE:
         _spare.append((work, frame))
-    own.setflags(write=False)
-    return own.view(Frame) if what == told.WRITTEN else None
+    return own if what == WRITTEN else None
 
 
 def _plan(

@@ -1,6 +1,7 @@
 """Test settings, and the fixtures that several folders share."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import anatomy
@@ -43,8 +44,11 @@ def encode_in_chunks(monkeypatch):
     """Function that encodes with a chunk size of the caller's choice instead of the encoder's."""
 
     def encode(codec, dense, chunk_log2, **origin):
+        codec = replace(codec)  # it has no plans yet
         with monkeypatch.context() as patch:
-            patch.setattr("gcodec.gathering.choose_chunk_log2", lambda n, density: chunk_log2)
+            for module in ("gathering", "whole"):
+                name = f"gcodec.{module}.choose_chunk_log2"
+                patch.setattr(name, lambda n, density: chunk_log2)
             return codec.encode(dense, **origin)
 
     return encode

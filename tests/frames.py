@@ -1,24 +1,25 @@
 """Small frames with something of everything, and ways to break them."""
 
 import struct
+from dataclasses import replace
 
 import numpy as np
 from anatomy import own_type
 from strategies import BACKENDS, make_gradient
 
 import gcodec
-from gcodec import gathering
+from gcodec import gathering, whole
 
 N = 300
 
 
 def _encode(codec, dense, chunk_log2, dtype=np.float32, **options):
-    choose = gathering.choose_chunk_log2
-    gathering.choose_chunk_log2 = lambda n, density: chunk_log2
+    choose, codec = gathering.choose_chunk_log2, replace(codec)  # it has no plans yet
+    gathering.choose_chunk_log2 = whole.choose_chunk_log2 = lambda n, density: chunk_log2
     try:
         return bytes(codec.encode(np.asarray(dense, dtype), **options))
     finally:
-        gathering.choose_chunk_log2 = choose
+        gathering.choose_chunk_log2 = whole.choose_chunk_log2 = choose
 
 
 def _frames():

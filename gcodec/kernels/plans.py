@@ -17,8 +17,14 @@ WIDEST: Final = 6
 """The length of a matrix's rows, or 0 if columns are of no use."""
 TENSORS: Final = 7
 """Bytes of the tensor table."""
-ALLOWED: Final = 8
-"""From here on: whether each codec of keys may be used."""
+HEAD: Final = 8
+"""Bytes of the header, the tensor table and the dimensions."""
+LEVELS: Final = 9
+"""How many levels there are; 0 if values go as they are."""
+ALLOWED: Final = 10
+"""From here on: whether each codec of keys may be used. Then: where a tensor starts, and the length
+of its rows or 0; the head, up to a whole word; where the ranges of all levels but the first start,
+and the levels, up to a whole word."""
 
 WRITTEN, NOT_TAKEN, MORE_WORK, MORE_FRAME = range(4)
 """What comes of it. What is not taken is an error or a rare form: it needs the parts one by one."""

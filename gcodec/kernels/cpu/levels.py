@@ -49,7 +49,8 @@ def measure_values(
     signed, used, coded : whether levels carry signs, how many occur, whether there is a value code
     """
     n_joint = rows.shape[1]
-    totals, best = lists[:2], np.zeros((2, 2), np.int64)
+    totals, found = lists[:2], np.zeros((4, 2), np.int64)
+    used, bits, best, coded = found[0], found[1], found[2], found[3]
     totals[:] = 0
     first = 0
     for chunk in range(directory.size):
@@ -61,7 +62,6 @@ def measure_values(
             totals[1, level] += row[level]
     for level in range(n_joint // 2):
         totals[0, level] = totals[1, 2 * level] + totals[1, 2 * level + 1]
-    used, bits = np.zeros(2, np.int64), np.zeros(2, np.int64)
     for signed in range(2):
         levels = n_joint if signed else n_joint // 2
         used[signed] = _by_frequency(totals[signed, :levels], order[signed], lists[2])
@@ -82,25 +82,25 @@ def measure_values(
                 histogram[place] = totals[signed, order[signed, place]]
             bits[signed] = code_lengths(histogram, code, merging) + (width + 4) * used[signed]
     fewer = more == 0 < saved if told else -saved < bits[0] - bits[1]
-    best[:, 0] = TOO_LARGE
+    best[:] = TOO_LARGE
     for signed in range(2):
         if not signed_only if signed == 0 else signed_only or fewer:
-            total, coded = _try(
+            total, coded[signed] = _try(
                 joint, signed, rows, lists, symbols[signed], lengths[signed], used[signed],
                 bits[signed] < TOO_LARGE, directory,
             )  # fmt: skip
-            best[signed, 0], best[signed, 1] = total + width * used[signed], coded
-    signed = np.int64(best[1, 0] < best[0, 0])
-    if signed == 0 and best[1, 0] < TOO_LARGE:  # the directory holds the other trial
+            best[signed] = total + width * used[signed]
+    signed = np.int64(best[1] < best[0])
+    if signed == 0 and best[1] < TOO_LARGE:  # the directory holds the other trial
         _try(joint, 0, rows, lists, symbols[0], lengths[0], used[0], bits[0] < TOO_LARGE, directory)
     if signed:
         symbols[0] = symbols[1]
-    if best[signed, 1]:
+    if coded[signed]:
         entries = np.empty(used[signed], np.uint32)
         join(lengths[signed, : used[signed]], entries)
         for level in range(n_joint):
             symbols[1, level] = entries[symbols[0, level]] if totals[1, level] else np.uint32(0)
-    return signed, used[signed], best[signed, 1]
+    return signed, used[signed], coded[signed]
 
 
 @helper

@@ -6,6 +6,9 @@ from .bits import bit_length
 from .jit import inner, kernel, magnitude, shifted
 
 DIGIT = 11
+NEAR = 3
+"""The first look is at 1 / 2**NEAR of the range below the largest."""
+
 FEW = 1 << 12
 """For no more elements than this, passes that only count are fastest."""
 
@@ -57,13 +60,15 @@ def _kth_of_few(bits, k):
 def floor_of(bits, k, more):
     """A magnitude that k elements reach, and so many `more` at most unless it is the k-th largest.
 
-    It is looked for by halves, between the least and the largest. Also how many reach it.
+    It is looked for between the least and the largest: near those first, then by halves. Also how
+    many reach it.
     """
     kind = bits.dtype.type
     low, high = _extent(bits)
-    reached = bits.size
+    reached, step = bits.size, kind(NEAR)
     while low < high and reached > k + more:
-        middle = kind(low + shifted(kind(high - low), kind(1)) + kind(1))
+        middle = kind(high - shifted(kind(high - low - kind(1)), step))
+        step = kind(1)
         some = np.uint32(0)
         for i in range(bits.size):
             some = np.uint32(some + np.uint32(magnitude(bits[i]) >= middle))

@@ -25,7 +25,9 @@ from ..plans import (
     ALLOWED,
     CHUNK_LOG2,
     FIXED,
+    HEAD,
     INFINITY,
+    LEVELS,
     MORE_FRAME,
     MORE_WORK,
     NOT_TAKEN,
@@ -56,6 +58,9 @@ MOST_LEVELS = 128
 
 SAMPLES = 1 << 14
 AHEAD = 32
+GROUP, MANY = 8, 32
+"""Elements in a group, and for how many times as many it pays to look at groups first."""
+
 MOST_COUNTS = 1 << 20
 BINS = 1 << 11
 SLACK = 192
@@ -87,21 +92,15 @@ def encoder(tier):
     """A kernel with the code of one tier of `vector`."""
 
     @kernel
-    def encode_whole(bits, facts, scale, tensors, head, step, work, frame):
+    def encode_whole(bits, facts, step, work, frame):
         """Write a frame: WRITTEN and its bytes, NOT_TAKEN, or what needs how many bytes.
 
         Parameters
         ----------
         bits : unsigned[n]
             Patterns of all elements, n > 0.
-        facts : int64[ALLOWED + KEY_CODECS]
+        facts : int64
             As `kernels.plans` has them.
-        scale : unsigned[2, levels + 1]
-            Where the range of each level starts, and the levels; no columns for values as they are.
-        tensors : int64[tensors, 2]
-            First position and row length, or 0, of each.
-        head : uint8
-            The header as far as it is known, rows of the tensor table, and dimensions.
         work : uint8
             Scratch, for elements that are kept.
         """
@@ -134,7 +133,7 @@ def encoder(tier):
             return NOT_TAKEN, 0
         return compose(
             n, keys[:kept], values[:kept], joint[:kept], counts, floor, max(floor, top), facts,
-            scale, tensors, head, step, frame,
+            step, frame,
         )  # fmt: skip
 
     return encode_whole
@@ -145,7 +144,7 @@ def _floor_of_sample(bits, k):
     """A magnitude above zero that some more than k elements reach, and whether it is that of k."""
     kind, n = bits.dtype.type, bits.size
     if n <= FEW:
-        floor, _ = floor_of(bits, k, k // 4 + 8)
+        floor, _ = floor_of(_largest_of_groups(bits) if k <= n // MANY else bits, k, 0)
         return max(floor, kind(1)), True
     stride = n // min(n >> 4, SAMPLES)
     size = (n - 1) // stride + 1
@@ -162,6 +161,18 @@ def _floor_of_sample(bits, k):
 
 
 @inner
+def _largest_of_groups(bits):
+    """The largest magnitude of each: what k of them reach, k elements do at least."""
+    size = bits.size // GROUP
+    largest = np.zeros(size, bits.dtype)
+    for first in range(0, size * GROUP, size):
+        part = bits[first : first + size]
+        for j in range(size):
+            largest[j] = max(largest[j], magnitude(part[j]))
+    return largest
+
+
+@inner
 def _least(bits):
     least = magnitude(bits[0])
     for i in range(bits.size):
@@ -170,13 +181,16 @@ def _least(bits):
 
 
 @inner
-def compose(
-    n, keys, values, joint, counts, low, high, facts, scale, tensors, head, step, frame
-):  # fmt: skip
+def compose(n, keys, values, joint, counts, low, high, facts, step, frame):
     """The frame of elements that were kept, of magnitudes `low` to `high`."""
     width, log2 = values.itemsize * 8, facts[CHUNK_LOG2]
     kept, n_chunks = keys.size, counts.size
-    coded, auto = scale.shape[1] > 0, facts[WHOLE] != 0
+    at, end = ALLOWED + KEY_CODECS, ALLOWED + KEY_CODECS + 2
+    tensors = facts[at:end].reshape(1, 2)
+    at, end = end, end + (facts[HEAD] + 7) // 8
+    head = facts[at:end].view(np.uint8)[: facts[HEAD]]
+    scale, n_levels = facts[end:].view(values.dtype), facts[LEVELS]
+    coded = n_levels > 0
     lengths, directory = np.empty(n_chunks, np.int64), np.empty(n_chunks, CHUNK)
     directory.view(np.uint8)[:] = 0
     for chunk in range(n_chunks):
@@ -184,12 +198,12 @@ def compose(
         directory[chunk].nnz = counts[chunk]
     table = np.empty(0, values.dtype)
     if coded:
-        starts = scale[0, 1 : scale.shape[1] - 1]
+        starts = scale[: n_levels - 1]
         first, last = count_up_to(starts, np.uint64(low)), count_up_to(starts, np.uint64(high))
         if last - first >= MOST_LEVELS:
             return NOT_TAKEN, 0
         quantize(values, starts[first:last], joint)
-        table = _with_signs(scale[1, first : last + 1])
+        table = _with_signs(scale[n_levels - 1 + first : n_levels + last])
     columns, rows = _columns(keys, directory, n, facts, tensors)
     trials = np.empty((5 + KEY_CODECS, n_chunks), np.int64)
     codes = np.zeros((min(n_chunks, CLASSES) + 2, CLASSES), np.uint8)
@@ -199,8 +213,10 @@ def compose(
         keys, lengths, facts[ALLOWED:], rows, classes, trials, codes, words_of_codes, directory
     )
     size = table.size
-    order, code = np.empty((2, size), np.int64), np.empty((2, size), np.uint8)
-    symbols = np.zeros((2, size), np.uint32)
+    n_rows = n_chunks if n_chunks * size <= MOST_COUNTS else 1
+    lists, small = np.empty((38, size), np.int64), np.zeros((2 + n_rows, size), np.uint32)
+    order, symbols = lists[36:], small[:2]
+    code = np.empty((2, size), np.uint8)
     signed = used = 0
     with_code = False
     if not coded:
@@ -217,14 +233,12 @@ def compose(
             order[1, place] = place
     else:
         signed, used, with_code = measure_values(
-            joint, width, False,
-            np.empty((n_chunks if n_chunks * size <= MOST_COUNTS else 1, size), np.uint32),
-            np.empty((16, 2 * size), np.int64), np.empty((4, size), np.int64), order, symbols, code,
-            directory,
+            joint, width, False, small[2:], lists[:32].reshape(16, 2 * size), lists[32:36], order,
+            symbols, code, directory,
         )  # fmt: skip
     rests = trials[0]
     measure_chunks(directory, rests, width)
-    if auto and not coded and _better_whole(directory, lengths, rests, width):
+    if facts[WHOLE] and not coded and _better_whole(directory, lengths, rests, width):
         return NOT_TAKEN, 0
     units = np.int64(0)
     dense = kept == n
