@@ -45,12 +45,12 @@ CHUNK_LOG2 = st.sampled_from([6, 7, 9, 24])
 
 
 def test_both_backends_offer_the_same_functions():
-    """But for those that measure and write whole chunks, where the other has one for each plane.
+    """But for those that do whole chunks or frames, where the other has one for each plane.
 
     And for tables of codes and their reader, with which CUDA kernels are compared.
     """
     whole = {"measure_chunks", "measure_keys", "measure_values", "write_chunks"}
-    whole |= {"cut_pieces", "compact_keys"}
+    whole |= {"cut_pieces", "compact_keys", "whole_encoder"}
     assert set(cpu.__all__) - set(reference.__all__) == whole
     small = {"classify", "rice_fit"} | {name for name in reference.__all__ if "write_" in name}
     small |= {"decode_table", "read_codes"}

@@ -12,10 +12,12 @@ from .vector import (
     LANES,
     LOCATE,
     MASK,
+    add_and_compare,
     add_and_locate,
     add_tails,
     compress_at_least,
     lanes_at_least,
+    stream_and_compare,
     stream_and_locate,
 )
 
@@ -188,20 +190,19 @@ def sum_collector(tier):
             base = np.uint32(offset + at - (chunk << chunk_log2))
             ours, theirs, sums = grad[at:stop], residual[at:stop], out[at:stop]
             before, start = kept, 0
-            if tier == LOCATE and few:
-                if (address + at * out.itemsize) % CACHE_LINE == 0:
-                    start, kept = _stream(ours, theirs, gamma, beta, sums, floor, base, keys, kept)
+            if tier == MASK or (tier > MASK and few):
+                what = ours, theirs, gamma, beta, sums, floor, base, keys, kept
+                aligned = (address + at * out.itemsize) % CACHE_LINE == 0
+                if tier == LOCATE:
+                    start, kept = _stream_located(*what) if aligned else _add_located(*what)
                 else:
-                    start, kept = _add(ours, theirs, gamma, beta, sums, floor, base, keys, kept)
+                    start, kept = _stream_masked(*what) if aligned else _add_masked(*what)
                 found = values[before:kept].view(out.dtype)
                 _fetch_sums(ours, theirs, gamma, beta, base, keys[before:kept], found)
             part = bits[at:stop]
             compensate(ours[start:], theirs[start:], gamma, beta, sums[start:])
-            if start == 0:
-                if tier >= COMPRESS:
-                    start, kept = _collect_registers(part, floor, base, keys, values, kept)
-                elif tier == MASK:
-                    start, kept = _collect_masks(part, floor, base, keys, values, kept)
+            if tier > MASK and start == 0:
+                start, kept = _collect_registers(part, floor, base, keys, values, kept)
             start, kept = _collect_one_by_one(part, start, floor, base, keys, values, kept)
             top = max(top, largest(values[before:kept]))
             few = (kept - before) * FEW < start
@@ -215,7 +216,7 @@ def sum_collector(tier):
 
 
 @inner
-def _stream(ours, theirs, gamma, beta, sums, floor, base, keys, kept):
+def _stream_located(ours, theirs, gamma, beta, sums, floor, base, keys, kept):
     start, last, room = 0, ours.size - LANES, keys.size - LANES
     while start <= last and kept <= room:
         kept = stream_and_locate(ours, theirs, gamma, beta, sums, start, floor, base, keys, kept)
@@ -224,12 +225,47 @@ def _stream(ours, theirs, gamma, beta, sums, floor, base, keys, kept):
 
 
 @inner
-def _add(ours, theirs, gamma, beta, sums, floor, base, keys, kept):
+def _add_located(ours, theirs, gamma, beta, sums, floor, base, keys, kept):
     start, last, room = 0, ours.size - LANES, keys.size - LANES
     while start <= last and kept <= room:
         kept = add_and_locate(ours, theirs, gamma, beta, sums, start, floor, base, keys, kept)
         start += LANES
     return start, kept
+
+
+@inner
+def _stream_masked(ours, theirs, gamma, beta, sums, floor, base, keys, kept):
+    start, last, room = 0, ours.size - LANES, keys.size - LANES
+    while start <= last and kept <= room:
+        found = stream_and_compare(ours, theirs, gamma, beta, sums, start, floor)
+        kept = _put_lanes(found, np.uint64(base) + np.uint64(start), keys, kept)
+        start += LANES
+    return start, kept
+
+
+@inner
+def _add_masked(ours, theirs, gamma, beta, sums, floor, base, keys, kept):
+    start, last, room = 0, ours.size - LANES, keys.size - LANES
+    while start <= last and kept <= room:
+        found = add_and_compare(ours, theirs, gamma, beta, sums, start, floor)
+        kept = _put_lanes(found, np.uint64(base) + np.uint64(start), keys, kept)
+        start += LANES
+    return start, kept
+
+
+@helper
+def _put_lanes(found, first, keys, kept):
+    """Append `first + j` for every bit j; how many there are then."""
+    at = np.uint64(kept)
+    stop = at + ones(found)
+    while True:  # a loop until none is left would be predicted wrongly at each end
+        for j in range(AT_ONCE):
+            keys[at + j] = first + trailing_zeros(found | LAST_LANE)
+            found &= found - ONE
+        at += AT_ONCE
+        if at >= stop:
+            break
+    return np.int64(stop)
 
 
 @inner

@@ -102,11 +102,8 @@ def add_and_locate(
 
     Keys as by `compress_at_least`: by one compression of numbers of lanes, if few are chosen.
     """
-    arguments = (
-        grad, residual, grad.dtype, grad.dtype, out, types.intp, floor, types.uint32, keys,
-        types.intp,
-    )  # fmt: skip
-    return types.intp(*arguments), _adding(streaming=False)
+    what = grad, residual, gamma, beta, out, start, floor, base, keys, kept
+    return _to_keys(*what), _adding(streaming=False, locate=True)
 
 
 @intrinsic
@@ -114,20 +111,36 @@ def stream_and_locate(
     typing_context, grad, residual, gamma, beta, out, start, floor, base, keys, kept
 ):
     """As `add_and_locate`, past the caches: `out[start]` is at a multiple of 64 bytes."""
-    arguments = (
-        grad, residual, grad.dtype, grad.dtype, out, types.intp, floor, types.uint32, keys,
-        types.intp,
-    )  # fmt: skip
-    return types.intp(*arguments), _adding(streaming=True)
+    what = grad, residual, gamma, beta, out, start, floor, base, keys, kept
+    return _to_keys(*what), _adding(streaming=True, locate=True)
 
 
-def _adding(streaming):
+@intrinsic
+def add_and_compare(typing_context, grad, residual, gamma, beta, out, start, floor):
+    """`out = gamma * grad + beta * residual` of 64 lanes; bits are set where `floor` is reached."""
+    return _to_mask(grad, residual, out, floor), _adding(streaming=False, locate=False)
+
+
+@intrinsic
+def stream_and_compare(typing_context, grad, residual, gamma, beta, out, start, floor):
+    """As `add_and_compare`, past the caches: `out[start]` is at a multiple of 64 bytes."""
+    return _to_mask(grad, residual, out, floor), _adding(streaming=True, locate=False)
+
+
+def _to_keys(grad, residual, gamma, beta, out, start, floor, base, keys, kept):
+    last = types.uint32, keys, types.intp
+    return types.intp(grad, residual, grad.dtype, grad.dtype, out, types.intp, floor, *last)
+
+
+def _to_mask(grad, residual, out, floor):
+    return types.uint64(grad, residual, grad.dtype, grad.dtype, out, types.intp, floor)
+
+
+def _adding(streaming, locate):
     def generate(context, builder, sig, args):
-        _, _, gamma, beta, _, start, floor, base, _, kept = args
+        _, _, gamma, beta, _, start, floor = args[:7]
         width = floor.type.width
-        ours, theirs, sums, all_keys = (
-            data_of(context, builder, sig.args[at], args[at]) for at in (0, 1, 4, 8)
-        )
+        ours, theirs, sums = (data_of(context, builder, sig.args[at], args[at]) for at in (0, 1, 4))
         lanes = LINE_BITS // width
         parts = []
         for first in range(0, LANES, lanes):
@@ -152,6 +165,10 @@ def _adding(streaming):
                 builder.shuffle_vector(low, high, order)
                 for low, high in zip(parts[::2], parts[1::2], strict=True)
             ]
+        if not locate:
+            return builder.bitcast(parts[0], ir.IntType(LANES))
+        base, _, kept = args[7:]
+        all_keys = data_of(context, builder, sig.args[8], args[8])
         return _locate(builder, parts[0], start, base, all_keys, kept)
 
     return generate
