@@ -5,21 +5,19 @@ Only the statistics touch all n elements; everything after them works on what wa
 
 from collections.abc import Callable, Sequence
 from math import prod
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .arrays import Gradient, narrow, read_only, widen
 from .format.directory import choose_chunk_log2, chunk_lengths, count_chunks
+from .format.draws import LOW_64, STEP_STRIDE
 from .format.elements import Element, Patterns
 from .packing import drawn_keys
 from .request import Origin, Recipe
 from .select.contract import Choice, Decision, Drawn, Picked
 from .statistics import SEGMENT, DenseStatistics, PairStatistics, Sum
-
-STEP_STRIDE: Final = 0xD134_2543_DE82_EF95
-LOW_64: Final = 0xFFFF_FFFF_FFFF_FFFF
 
 
 class Part(NamedTuple):

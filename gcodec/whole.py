@@ -14,6 +14,7 @@ from . import scratch
 from .arrays import element_of, read_only
 from .format import ids
 from .format.directory import choose_chunk_log2, count_chunks
+from .format.draws import GOLDEN, LOW_64
 from .format.elements import Element
 from .format.frame import Frame
 from .format.header import Header
@@ -25,7 +26,7 @@ from .packing.layout import MAX_WIDTH
 from .parallel import LEAST, get_threads
 from .quantize import Raw, ReciprocalLog
 from .request import Origin, Sender, origin
-from .select import Threshold, TopK
+from .select import SampledQuantile, Threshold, TopK
 
 if TYPE_CHECKING:
     from .codec import Codec
@@ -86,6 +87,11 @@ class Plan:
             facts[told.WANTED] = select.wanted(n)
         elif isinstance(select, Threshold):
             facts[told.THRESHOLD] = select.pattern(element)
+        elif isinstance(select, SampledQuantile):
+            k, samples, facts[told.RANK], facts[told.OFF] = select.sampling(n)
+            facts[told.ABOUT if samples else told.WANTED], facts[told.SAMPLES] = k, samples
+            seeds = np.array([select.seed * GOLDEN & LOW_64, tensor.name_hash], np.uint64)
+            facts[[told.SEED, told.NAME]] = seeds.view(np.int64)
         facts[told.FIXED] = codec.values == "fixed"
         facts[told.WHOLE] = isinstance(quantize, Raw) and codec.keys == "auto"
         if allowed[ids.KeyCodec.COLUMNS] and width <= MAX_WIDTH:
@@ -93,7 +99,7 @@ class Plan:
         facts[told.TENSORS], facts[told.HEAD], facts[told.LEVELS] = len(rows), len(head), levels
         parts = facts, allowed, [0, width], _words(head), _words(scale)
         self.facts = np.concatenate(parts, dtype=np.int64)
-        likely = int(facts[told.WANTED]) or n // 64
+        likely = int(facts[told.WANTED] + facts[told.ABOUT]) or n // 64
         self.work = (likely * 3 // 2 + n // 1000 + 256) * (item + 5)
         self.frame = 1024 + 2 * likely
 
@@ -175,7 +181,7 @@ def _plan(
 
 def _is_common(codec: "Codec") -> bool:
     select, quantize = codec.select, codec.quantize
-    chosen = isinstance(select, TopK) or (
+    chosen = isinstance(select, TopK | SampledQuantile) or (
         isinstance(select, Threshold) and select.relative_to == "absolute"
     )
     rounded = isinstance(quantize, Raw) or (

@@ -6,6 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 GOLDEN: Final = 0x9E3779B97F4A7C15
+STEP_STRIDE: Final = 0xD134_2543_DE82_EF95
+"""By which the streams of one step and the next differ."""
+
 LOW_64: Final = 0xFFFF_FFFF_FFFF_FFFF
 
 

@@ -21,7 +21,18 @@ HEAD: Final = 8
 """Bytes of the header, the tensor table and the dimensions."""
 LEVELS: Final = 9
 """How many levels there are; 0 if values go as they are."""
-ALLOWED: Final = 10
+SAMPLES: Final = 10
+"""How many elements are drawn to find the magnitude above which elements are kept, or 0."""
+RANK: Final = 11
+"""Which of those is that magnitude, from the largest on."""
+ABOUT: Final = 12
+"""How many elements are then to be kept."""
+OFF: Final = 13
+"""By how many they may be more or fewer."""
+SEED: Final = 14
+"""What the draws follow from, with the step and with this:"""
+NAME: Final = 15
+ALLOWED: Final = 16
 """From here on: whether each codec of keys may be used. Then: where a tensor starts, and the length
 of its rows or 0; the head, up to a whole word; where the ranges of all levels but the first start,
 and the levels, up to a whole word."""

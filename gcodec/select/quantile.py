@@ -43,15 +43,21 @@ class SampledQuantile:
         return self.ratio
 
     def decide(self, statistics: Statistics, state: Any = None) -> Decision:
-        n, k = statistics.n, Amount(ratio=self.ratio).wanted(statistics.n)
-        samples = ceil(KEPT_SAMPLES / self.ratio)
-        if 2 * samples >= n:
+        k, samples, rank, off = self.sampling(statistics.n)
+        if not samples:
             return exact(statistics, k)
         seed = (self.seed * GOLDEN ^ statistics.stream) & LOW_64
         drawn = statistics.sample(statistics.strata(samples, seed))
-        rank = samples - max(1, round(self.ratio * samples))
-        threshold = int(np.partition(drawn, rank)[rank])
+        threshold = int(np.partition(drawn, samples - rank)[samples - rank])
         count = statistics.count_above(threshold)
-        if abs(count - k) > TOLERANCE * k:
+        if abs(count - k) > off:
             return exact(statistics, k, fallback=True)
         return Decision(threshold, 0, count)
+
+    def sampling(self, n: int) -> tuple[int, int, int, int]:
+        """Of n elements: how many to keep, how many to draw, or 0 to look at all, which of those
+        is the threshold, from the largest on, and by how many the number kept may be off."""
+        k, samples = Amount(ratio=self.ratio).wanted(n), ceil(KEPT_SAMPLES / self.ratio)
+        if 2 * samples >= n:
+            samples = 0
+        return k, samples, max(1, round(self.ratio * samples)), int(TOLERANCE * k)

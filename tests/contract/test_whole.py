@@ -13,6 +13,7 @@ from gcodec.kernels.cpu.vector import LOCATE, MASK, SCALAR, best_tier
 from gcodec.kernels.cpu.whole import encoder
 
 RECIPES = (
+    "reclog:ratio=0.3,values=fixed",
     "topk:ratio=0.01",
     "topk:ratio=0.3,keys=rice",
     "topk:k=3,keys=coo",
@@ -84,6 +85,22 @@ def test_the_same_bytes_as_in_parts(kind, recipe, in_parts):
     assert taken >= 0.8 * len(SHAPES) * len(LAWS)
 
 
+@pytest.mark.parametrize("law", [laplace, mostly_zero, ties])
+@pytest.mark.parametrize("n", [5000, 60_000])
+def test_a_sample_is_the_same_one(n, law, in_parts):
+    """Or it misses, which is left to the parts."""
+    codec = gcodec.Codec(gcodec.SampledQuantile(0.01, seed=-5), gcodec.ReciprocalLog())
+    sizes = set()
+    for step in (0, 1, 1 << 62):
+        grad = make(law, (n,), "float32")
+        frame = whole.encode(codec, grad, "w", step, None)
+        parts = in_parts(codec, grad, name="w", step=step)
+        assert (frame is None) == (n > 50_000 and law is not laplace)
+        assert frame is None or bytes(frame) == bytes(parts)
+        sizes.add(gcodec.decode_sparse(parts)[0].size)
+    assert (len(sizes) > 1) == (n > 50_000 and law is laplace)
+
+
 @pytest.mark.parametrize("tier", range(LOCATE + 1))
 def test_every_tier_writes_the_same(tier, monkeypatch):
     if tier > max(MASK, best_tier()):
@@ -130,7 +147,7 @@ def test_what_is_not_of_the_common_kind_is_left_to_the_parts():
         replace(plain, quantize=gcodec.ReciprocalLog(bits=4)),
         replace(plain, quantize=gcodec.ReciprocalLog(stochastic=True)),
         replace(plain, select=gcodec.Threshold(0.5, "max")),
-        replace(plain, select=gcodec.SampledQuantile(0.1)),
+        replace(plain, select=gcodec.GaussianK(0.1)),
     ):
         assert whole.encode(codec, grad, "", 0, None) is None
     for given in (grad.tolist(), grad[::2], grad.astype(np.int32), grad[:0], np.ma.array(grad)):

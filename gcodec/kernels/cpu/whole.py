@@ -10,6 +10,7 @@ from functools import cache
 import numpy as np
 
 from ...format.directory import CHUNK
+from ...format.draws import STEP_STRIDE
 from ...format.header import CHECKED_HEADER_BYTES, HEADER_SIZE, OFFSETS
 from ...format.ids import (
     ALIGNMENT,
@@ -22,6 +23,7 @@ from ...format.ids import (
 from ...format.sections import TENSOR
 from ..jobs import COLUMNS as JOB
 from ..plans import (
+    ABOUT,
     ALLOWED,
     CHUNK_LOG2,
     FIXED,
@@ -30,7 +32,12 @@ from ..plans import (
     LEVELS,
     MORE_FRAME,
     MORE_WORK,
+    NAME,
     NOT_TAKEN,
+    OFF,
+    RANK,
+    SAMPLES,
+    SEED,
     TENSORS,
     THRESHOLD,
     WANTED,
@@ -46,9 +53,9 @@ from .jit import helper, inner, kernel, magnitude, prefetch
 from .levels import measure_values
 from .measure import CLASSES, KEY_CODECS, measure_keys, words_of
 from .probe import sound_tier
-from .quantize import count_up_to, quantize
+from .quantize import count_up_to, draw_strata, quantize
 from .ranks import FEW, floor_of, kth_magnitude
-from .selection import collect_by, pick_of
+from .selection import collect_by, pick_of, take
 from .vector import LANES
 from .write import HALF, measure_chunks, place_planes, write_chunks
 
@@ -56,7 +63,7 @@ CHUNK_BYTES, TENSOR_BYTES = CHUNK.itemsize, TENSOR.itemsize
 MOST_LEVELS = 128
 """Their numbers with a sign are bytes."""
 
-SAMPLES = 1 << 14
+STRIDED = 1 << 14
 AHEAD = 32
 GROUP, MANY = 8, 32
 """Elements in a group, and for how many times as many it pays to look at groups first."""
@@ -114,9 +121,13 @@ def encoder(tier):
         floor, exact = kind(facts[THRESHOLD] + 1), False
         if k:
             floor, exact = _floor_of_sample(bits, k)
+        elif facts[SAMPLES]:
+            floor = kind(_quantile(bits, facts, step) + kind(1))
         while True:
             counts[:] = 0
             at, kept, top = collect_by(tier, bits, 0, floor, log2, 0, 0, keys, values, counts)
+            if at < n and facts[SAMPLES]:
+                return NOT_TAKEN, 0
             if at < n:
                 wanted = max(2 * room, kept * n // max(at, 1) * 9 // 8)
                 return MORE_WORK, (min(wanted, n) + SLACK) * (item + 5)
@@ -128,8 +139,10 @@ def encoder(tier):
             limit, above = kth_magnitude(values[:kept], k, np.empty(BINS, np.int64))
             kept = pick_of(keys, values, counts, limit, k - above)
         if k:
-            floor = _least(values[:kept]) if kept == k else kind(1)
-        if np.int64(top) >= facts[INFINITY]:
+            told = kept == k or not facts[FIXED]  # then all levels travel: from the same one on
+            floor = _least(values[:kept]) if kept and told else kind(1)
+        missed = facts[SAMPLES] and abs(kept - facts[ABOUT]) > facts[OFF]
+        if missed or np.int64(top) >= facts[INFINITY]:
             return NOT_TAKEN, 0
         return compose(
             n, keys[:kept], values[:kept], joint[:kept], counts, floor, max(floor, top), facts,
@@ -146,7 +159,7 @@ def _floor_of_sample(bits, k):
     if n <= FEW:
         floor, _ = floor_of(_largest_of_groups(bits) if k <= n // MANY else bits, k, 0)
         return max(floor, kind(1)), True
-    stride = n // min(n >> 4, SAMPLES)
+    stride = n // min(n >> 4, STRIDED)
     size = (n - 1) // stride + 1
     rank = np.int64(k / stride * 1.2) + 16
     if rank >= size // 8:
@@ -158,6 +171,19 @@ def _floor_of_sample(bits, k):
         sampled[j] = bits[np.uint64(j * stride)]
     floor, _ = floor_of(sampled, rank, rank // 8)
     return max(floor, kind(1)), False
+
+
+@inner
+def _quantile(bits, facts, step):
+    """The magnitude that is of a rank among drawn elements."""
+    seed = np.uint64(facts[NAME]) + np.uint64(step) * np.uint64(STEP_STRIDE)
+    seed ^= np.uint64(facts[SEED])
+    positions = np.empty(facts[SAMPLES], np.int64)
+    draw_strata(bits.size, seed, positions)
+    drawn = np.empty(positions.size, bits.dtype)
+    take(bits, positions, drawn)
+    limit, _ = kth_magnitude(drawn, facts[RANK], np.empty(BINS, np.int64))
+    return limit
 
 
 @inner
