@@ -106,7 +106,7 @@ class Plan:
 
 def _words(data: bytes) -> NDArray[np.int64]:
     """Bytes as words, the last filled up with zeros."""
-    return np.frombuffer(data + bytes(-len(data) % 8), np.int64)
+    return np.frombuffer(data + bytes(-len(data) % 8), np.uint8).view(np.int64)
 
 
 class Plans(dict[Hashable, Plan | None]):
