@@ -100,7 +100,7 @@ class Plan:
         parts = facts, allowed, [0, width], _words(head), _words(scale)
         self.facts = np.concatenate(parts, dtype=np.int64)
         likely = int(facts[told.WANTED] + facts[told.ABOUT]) or n // 64
-        self.work = (likely * 3 // 2 + n // 1000 + 256) * (item + 5)
+        self.work = (likely * 3 // 2 + n // 500 + 256) * (item + 5)
         self.frame = 1024 + 2 * likely
 
 

@@ -128,6 +128,17 @@ def test_scratch_grows_until_it_is_enough():
     assert (plan.work, plan.frame) == enough
 
 
+def test_a_sample_that_sees_nothing_takes_no_more_scratch(in_parts):
+    """Every so many elements are zero, and just those are looked at to begin with."""
+    grad = make(laplace, (1 << 18,), "float32")
+    grad[::16] = 0
+    codec = gcodec.get_codec("topk:ratio=0.01")
+    expected, frame = in_parts(codec, grad), whole.encode(codec, grad, "", 0, None)
+    assert bytes(frame) == bytes(expected)
+    (plan,) = codec.plans.values()
+    assert plan.work < grad.nbytes / 20
+
+
 @pytest.mark.parametrize("bad", [np.nan, -np.inf])
 @pytest.mark.parametrize("recipe", ["topk:ratio=0.01", "reclog:threshold=0.1"])
 def test_what_is_no_number_is_refused(recipe, bad):

@@ -126,13 +126,13 @@ def encoder(tier):
         while True:
             counts[:] = 0
             at, kept, top = collect_by(tier, bits, 0, floor, log2, 0, 0, keys, values, counts)
+            if at == n and (kept >= k or exact):
+                break
             if at < n and facts[SAMPLES]:
                 return NOT_TAKEN, 0
-            if at < n:
+            if at < n and (exact or not k):
                 wanted = max(2 * room, kept * n // max(at, 1) * 9 // 8)
                 return MORE_WORK, (min(wanted, n) + SLACK) * (item + 5)
-            if kept >= k or exact:
-                break
             limit, _ = kth_magnitude(bits, k, np.empty(BINS, np.int64))
             floor, exact = max(limit, kind(1)), True
         if kept > k > 0:
