@@ -96,7 +96,10 @@ def measure_values(
             best[signed] = total + width * used[signed]
     signed = np.int64(best[1] < best[0])
     if signed == 0 and best[1] < TOO_LARGE:  # the directory holds the other trial
-        _try(joint, 0, rows, lists, symbols[0], lengths[0], used[0], bits[0] < TOO_LARGE, directory)
+        _try(
+            joint, signed, rows, lists, symbols[signed], lengths[signed], used[signed],
+            bits[signed] < TOO_LARGE, directory,
+        )  # fmt: skip
     if signed:
         symbols[0] = symbols[1]
     if coded[signed]:

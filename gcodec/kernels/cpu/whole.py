@@ -206,7 +206,7 @@ def _least(bits):
     return least
 
 
-@inner
+@helper
 def compose(n, keys, values, joint, counts, low, high, facts, step, frame):
     """The frame of elements that were kept, of magnitudes `low` to `high`."""
     width, log2 = values.itemsize * 8, facts[CHUNK_LOG2]
