@@ -1,26 +1,33 @@
-"""Sum or mean of every rank's gradient, through a codec, with the same bits on every rank.
+"""Sum or mean of every rank's gradient, through a codec, with the same bits on every rank."""
 
-Every rank sends its frame to every other and adds all frames in rank order (TopkA in Ok-Topk's
-terms: Li and Hoefler, PPoPP 2022): two collectives, one of 64 bytes and one of frames, never
-padded.
-"""
-
+from collections.abc import Callable
 from time import perf_counter
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import arrays, decoder
-from ..errors import Mismatch
+from .. import arrays
+from ..arrays import Gradient
 from ..feedback import ErrorFeedback
 from ..format.elements import FLOAT32
 from ..format.frame import Frame
+from ..format.header import HEADER_SIZE, read_header
 from ..kernels import load
 from ..policy import Policy
 from ..request import Layout
+from . import allgather, dense, split
 from .communicator import Communicator
 from .descriptor import DESCRIPTOR, MAGIC, READY, VERSION, check_agreement, failure_status
+from .exchange import Exchange, Part, sum_type
+
+Algorithm = Callable[[Exchange], list[Part]]
+ALGORITHMS: Final[dict[str, Algorithm]] = {
+    "allgather": allgather.reduce,
+    "split": split.reduce,
+    "dense": dense.reduce,
+}
+NO_GRADIENT: Final = Gradient(arrays.read_only(np.empty(0, FLOAT32.pattern)), FLOAT32, (0,))
 
 
 class Allreduce:
@@ -32,13 +39,17 @@ class Allreduce:
     codec : Codec, WarmUp or Exclude
         The same on every rank.
     feedback : ErrorFeedback, optional
-        Of the same codec; its residual is committed when the exchange succeeded, else rolled back.
+        Of the same codec; its residual is committed when the exchange succeeded on all ranks, else
+        rolled back.
     op : {"mean", "sum"}
+    algorithm : {"allgather", "split", "dense"}
+        How the sum is formed. All three give the same bits.
 
     Attributes
     ----------
     bytes_sent : int
-        Bytes this rank has handed over so far: its frames and 64 bytes for each call.
+        Bytes this rank has handed over so far, each once however many ranks receive it: 64 for each
+        call, its frames or parts of them, and 8 or more whenever ranks agree.
     codec_seconds : float
         Seconds spent encoding and decoding so far.
 
@@ -55,12 +66,15 @@ class Allreduce:
         *,
         feedback: ErrorFeedback | None = None,
         op: Literal["mean", "sum"] = "mean",
+        algorithm: str = "allgather",
     ) -> None:
         if op not in ("mean", "sum"):
             raise ValueError(f"op is 'mean' or 'sum', not {op!r}")
         if feedback is not None and feedback.codec != codec:
             raise ValueError(f"feedback is for {feedback.codec}, not for {codec}")
-        self.codec, self.feedback, self.op = codec, feedback, op
+        if algorithm not in ALGORITHMS:
+            raise ValueError(f"algorithm is one of {', '.join(ALGORITHMS)}, not {algorithm!r}")
+        self.codec, self.feedback, self.op, self.algorithm = codec, feedback, op, algorithm
         self.bytes_sent = 0
         self.codec_seconds = 0.0
         self._communicator = communicator
@@ -100,22 +114,24 @@ class Allreduce:
         Raises
         ------
         RankMismatchError
-            On every rank, with the same text, if ranks disagree on codec, name, shape, step or the
-            number of calls, or if encoding failed on one; there the error is chained to its cause.
-            No residual changed.
+            On every rank, with the same text, if ranks disagree on codec, algorithm, name, shape,
+            step or the number of calls, or if encoding or decoding failed on one; there the error
+            is chained to its cause. No residual and no `out` changed.
         """
         started = perf_counter()
-        shape, element, frame, failure = (), FLOAT32, Frame(b""), None
+        gradient, frame, failure = NO_GRADIENT, Frame(b""), None
         sender = self._communicator.rank, self._communicator.size
         try:
-            shape = np.shape(grad)
-            element = arrays.gradient(grad).widened().element
-            result = np.empty(shape, arrays.NUMBERS[element.type]) if out is None else out
-            flat = arrays.output(result, element, int(np.prod(shape)), [shape], exact=False)
+            gradient = arrays.gradient(grad)
+            kind = sum_type(gradient)
+            result = np.empty(gradient.shape, kind) if out is None else out
+            element = FLOAT32 if kind == np.float32 else gradient.element
+            shapes = [gradient.shape]
+            flat = arrays.output(result, element, gradient.bits.size, shapes, exact=False)
+            codec = self.codec.at(name, flat.size, step)
             if self.feedback is not None:
                 frame = self.feedback.encode(name, grad, step=step, tensors=tensors, sender=sender)
             else:
-                codec = self.codec.at(name, flat.size, step)
                 frame = codec.encode(grad, name=name, step=step, tensors=tensors, sender=sender)
         except (
             Exception
@@ -124,19 +140,25 @@ class Allreduce:
         self.codec_seconds += perf_counter() - started
         opened = self.feedback is not None and failure is None
         try:
-            frames = self._exchange(name, (shape, tensors, element.name), step, frame, failure)
-            started = perf_counter()
-            contents = [decoder.prove(received, flat.dtype, self._kernels) for received in frames]
-            for rank, content in enumerate(contents):
-                if content.parsed.tensors != contents[self._communicator.rank].parsed.tensors:
-                    raise Mismatch(f"the frame of rank {rank} holds other tensors than ours")
+            mine = self._describe(name, gradient, tensors, step, frame, failure)
+            descriptors = self._agree(mine, failure)
+            exchange = Exchange(
+                self._communicator, codec, self.feedback, name, step, frame, gradient, descriptors
+            )
+            try:
+                parts = ALGORITHMS[self.algorithm](exchange)
+                exchange.agree()
+            finally:
+                self.bytes_sent += exchange.bytes_sent
+                self.codec_seconds += exchange.codec_seconds
         except BaseException:
             if self.feedback is not None and opened:
                 self.feedback.rollback(name)
             raise
+        started = perf_counter()
         flat.fill(0)
-        for content in contents:
-            decoder.add(content, flat, 1.0, self._kernels)
+        for part in parts:
+            part.add(flat, self._kernels)
         if self.op == "mean":
             np.divide(flat, flat.dtype.type(self._communicator.size), out=flat)
         if self.feedback is not None:
@@ -144,35 +166,41 @@ class Allreduce:
         self.codec_seconds += perf_counter() - started
         return result
 
-    def _exchange(
-        self, name: str, layout: Any, step: int, frame: Frame, failure: Exception | None
-    ) -> list[NDArray[np.uint8]]:
-        """All ranks' frames in rank order, once all agree."""
+    def _describe(
+        self,
+        name: str,
+        gradient: Gradient,
+        tensors: Layout | None,
+        step: int,
+        frame: Frame,
+        failure: Exception | None,
+    ) -> NDArray[np.void]:
+        """This rank's descriptor."""
         mine = np.zeros(1, DESCRIPTOR)
         mine["magic"], mine["version"], mine["sequence"] = MAGIC, VERSION, self._sequence
         mine["status"] = READY if failure is None else failure_status(failure)
-        mine["codec"], mine["name"] = self._hash(f"{self.op} {self.codec!r}"), self._hash(str(name))
-        mine["shape"], mine["elements"] = (
-            self._hash(repr(layout)),
-            np.prod(layout[0], dtype=np.uint64),
-        )
-        mine["bytes"] = frame.size
-        mine["step"] = step if failure is None else 0
+        if failure is None:
+            mine["codec"] = self._hash(f"{self.op} {self.algorithm} {self.codec!r}")
+            mine["name"] = self._hash(name) & 0xFFFF_FFFF
+            mine["layout"] = self._hash(repr((gradient.shape, tensors))) & 0xFFFF_FFFF
+            mine["elements"], mine["dtype"] = gradient.bits.size, gradient.element.type
+            mine["step"], mine["bytes"] = step, frame.size
+            if frame.size:
+                header = read_header(bytes(frame[:HEADER_SIZE]), self._kernels.xxh64)
+                mine["stored"], mine["chunk_log2"] = header.n_stored, header.chunk_log2
         self._sequence += 1
+        return mine
+
+    def _agree(self, mine: NDArray[np.void], failure: Exception | None) -> NDArray[np.void]:
+        """All ranks' descriptors, once they agree."""
         everyone = self._communicator.allgather(mine.view(np.uint8)).view(DESCRIPTOR).reshape(-1)
         self.bytes_sent += DESCRIPTOR.itemsize
         try:
             check_agreement(everyone)
         except Exception as error:
             raise error from failure
-        sizes = everyone["bytes"].astype(np.int64)
-        frames = self._communicator.allgatherv(np.asarray(frame), sizes)
-        self.bytes_sent += frame.size
-        return list(frames)
+        return everyone
 
     def _hash(self, text: str) -> int:
-        return int(
-            self._kernels.xxh64(
-                arrays.read_only(np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8)), 0
-            )
-        )
+        utf8 = text.encode("utf-8", "surrogatepass")
+        return int(self._kernels.xxh64(arrays.read_only(np.frombuffer(utf8, np.uint8)), 0))

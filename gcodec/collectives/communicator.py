@@ -1,14 +1,18 @@
-"""What a collective needs from the network."""
+"""What collectives need from the network."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 
 class Communicator(Protocol):
-    """A group of ranks; methods are collective: all ranks call them, in the same order."""
+    """A group of ranks. Methods are collective: all ranks call them, in the same order.
+
+    Sizes are known to those who receive before anything is sent. Messages that are not empty start
+    at a multiple of eight bytes.
+    """
 
     @property
     def rank(self) -> int:
@@ -23,5 +27,19 @@ class Communicator(Protocol):
 
     def allgatherv(
         self, message: NDArray[np.uint8], sizes: NDArray[np.int64]
-    ) -> Sequence[NDArray[np.uint8]]:
-        """Messages of `sizes` bytes, known to all ranks, from all ranks in rank order."""
+    ) -> Iterable[NDArray[np.uint8]]:
+        """Messages of `sizes` bytes from all ranks in rank order, each perhaps as it arrives."""
+
+    def alltoallv(
+        self, messages: Sequence[NDArray[np.uint8]], sizes: NDArray[np.int64]
+    ) -> Iterable[NDArray[np.uint8]]:
+        """One message to each rank, some perhaps empty; those of `sizes` bytes from each."""
+
+    def nodes(self) -> "tuple[Communicator, Communicator | None]":
+        """The ranks of this node, and the first ranks of all nodes, None if this is not one.
+
+        Asked for by the algorithm `hierarchical` only.
+        """
+
+    def allreduce(self, array: NDArray[Any]) -> NDArray[Any]:
+        """The network's own sum of float32 or float64 arrays; for the algorithm `plain` only."""

@@ -4,20 +4,22 @@ Comparing before the data collective matters because a mismatch there is silent 
 an abort in another and a hang in a third.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import RankMismatchError
+from ..format.ids import ElementType
 
 DESCRIPTOR: Final = np.dtype(
-    [("magic", "<u4"), ("version", "<u2"), ("status", "<u2"), ("codec", "<u8"), ("name", "<u8"),
-     ("shape", "<u8"), ("elements", "<u8"), ("bytes", "<u8"), ("step", "<u8"), ("sequence", "<u8")]
+    [("magic", "<u4"), ("version", "u1"), ("status", "u1"), ("dtype", "u1"), ("chunk_log2", "u1"),
+     ("codec", "<u8"), ("name", "<u4"), ("layout", "<u4"), ("elements", "<u8"), ("stored", "<u8"),
+     ("bytes", "<u8"), ("step", "<u8"), ("sequence", "<u8")]
 )  # fmt: skip
 MAGIC: Final = 0x44434701
-VERSION: Final = 1
+VERSION: Final = 2
 READY: Final = 0
 FAILURES: Final = (
     "NonFiniteError",
@@ -25,24 +27,42 @@ FAILURES: Final = (
     "Mismatch",
     "StateError",
     "LimitExceeded",
+    "NotAFrame",
+    "Truncated",
+    "UnsupportedVersion",
+    "UnsupportedFeature",
+    "Corrupt",
+    "Malformed",
+    "RankMismatchError",
+    "MemoryError",
 )
 """Errors a rank can report by number, from 1; any other is the number after the last."""
 
-_SPEAKING: Final = (
-    ("magic", "the gcodec release", False),
-    ("version", "the gcodec release", True),
-    ("sequence", "the number of allreduce calls so far", True),
+Says = Callable[[int], str] | None
+"""How to write a field's value; None for a hash, of which only ranks are listed."""
+
+
+def _element(value: int) -> str:
+    return ElementType(value).name.lower() if value in tuple(ElementType) else str(value)
+
+
+_SPEAKING: Final[tuple[tuple[str, str, Says], ...]] = (
+    ("magic", "the gcodec release", None),
+    ("version", "the gcodec release", str),
+    ("sequence", "the number of allreduce calls so far", str),
 )
-_AGREED: Final = (
-    ("codec", "the codec or the operation", False),
-    ("name", "the tensor's name", False),
-    ("elements", "the number of elements", True),
-    ("shape", "the tensor's shape or element type", False),
-    ("step", "the step", True),
+_AGREED: Final[tuple[tuple[str, str, Says], ...]] = (
+    ("codec", "the codec, the operation or the algorithm", None),
+    ("name", "the tensor's name", None),
+    ("elements", "the number of elements", str),
+    ("dtype", "the element type", _element),
+    ("layout", "the shape of the tensor or of those in the bucket", None),
+    ("step", "the step", str),
+    ("chunk_log2", "the chunk size", lambda value: f"2^{value}"),
 )
 
 
-def failure_status(error: Exception) -> int:
+def failure_status(error: BaseException) -> int:
     """The number that stands for an error in a descriptor."""
     name = type(error).__name__
     return FAILURES.index(name) + 1 if name in FAILURES else len(FAILURES) + 1
@@ -57,21 +77,32 @@ def check_agreement(descriptors: NDArray[np.void]) -> None:
         Naming the ranks and the first field that differs, in a text that is the same on all ranks.
     """
     _compare(descriptors, _SPEAKING)
-    failed = np.flatnonzero(descriptors["status"] != READY)
-    if failed.size:
-        causes = ", ".join(f"rank {r}: {_cause(int(descriptors['status'][r]))}" for r in failed)
-        raise RankMismatchError(
-            f"no allreduce, since encoding failed on {causes}; no residual changed"
-        )
+    check_statuses(descriptors["status"], "encoding")
     _compare(descriptors, _AGREED)
 
 
-def _compare(descriptors: NDArray[np.void], fields: Sequence[tuple[str, str, bool]]) -> None:
-    for field, meaning, readable in fields:
+def check_statuses(statuses: NDArray[Any], doing: str) -> None:
+    """Raise the same error on every rank if one of them failed at what it was doing.
+
+    Raises
+    ------
+    RankMismatchError
+        Naming the ranks and the kinds of their errors.
+    """
+    failed = np.flatnonzero(statuses != READY)
+    if failed.size:
+        causes = ", ".join(f"rank {r}: {_cause(int(statuses[r]))}" for r in failed)
+        raise RankMismatchError(
+            f"no allreduce, since {doing} failed on {causes}; no residual changed"
+        )
+
+
+def _compare(descriptors: NDArray[np.void], fields: Sequence[tuple[str, str, Says]]) -> None:
+    for field, meaning, says in fields:
         values = descriptors[field]
         if (values != values[0]).any():
             raise RankMismatchError(
-                f"ranks disagree on {meaning}: {_groups(values, readable)}; no residual changed. "
+                f"ranks disagree on {meaning}: {_groups(values, says)}; no residual changed. "
                 "All ranks must make the same allreduce calls in the same order"
             )
 
@@ -80,9 +111,9 @@ def _cause(status: int) -> str:
     return FAILURES[status - 1] if status <= len(FAILURES) else "an unexpected error"
 
 
-def _groups(values: NDArray[Any], readable: bool) -> str:
+def _groups(values: NDArray[Any], says: Says) -> str:
     groups = []
     for value in dict.fromkeys(values.tolist()):
         ranks = ", ".join(map(str, np.flatnonzero(values == value).tolist()))
-        groups.append(f"{value} on rank {ranks}" if readable else f"rank {ranks}")
+        groups.append(f"{says(value)} on rank {ranks}" if says else f"rank {ranks}")
     return " against ".join(groups)

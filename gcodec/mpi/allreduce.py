@@ -15,7 +15,7 @@ class Allreduce(collectives.Allreduce):
     ----------
     comm : mpi4py.MPI.Intracomm
         Any intracommunicator; all its ranks must call, in the same order.
-    codec, feedback, op
+    codec, feedback, op, algorithm
         As for `gcodec.collectives.Allreduce`, which also documents the call and its errors.
 
     Notes
@@ -31,5 +31,7 @@ class Allreduce(collectives.Allreduce):
         *,
         feedback: ErrorFeedback | None = None,
         op: Literal["mean", "sum"] = "mean",
+        algorithm: str = "allgather",
     ) -> None:
-        super().__init__(MPICommunicator(comm), codec, feedback=feedback, op=op)
+        communicator = MPICommunicator(comm)
+        super().__init__(communicator, codec, feedback=feedback, op=op, algorithm=algorithm)

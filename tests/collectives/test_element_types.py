@@ -76,8 +76,12 @@ def test_out_is_of_the_type_of_sums(kind):
 @pytest.mark.parametrize(
     ("types", "fault", "says"),
     [
-        (("float32", "float64", "float32"), None, "element type: rank 0, 2 against rank 1"),
-        (("float64", "float16", "bfloat16"), None, "element type: rank 0 against rank 1, 2"),
+        (("float32", "float64", "float32"), None, "float32 on rank 0, 2 against float64 on rank 1"),
+        (
+            ("float64", "float16", "bfloat16"),
+            None,
+            "float16 on rank 1 against bfloat16 on rank 2",
+        ),
         (("bfloat16", "bfloat16", "bfloat16"), "nan", "failed on rank 2: NonFiniteError"),
         (("float16", "float16", "float16"), "integers", "on rank 2: UnsupportedDtypeError"),
         (("float64", "float64", "float32"), "nan", "failed on rank 2: NonFiniteError"),

@@ -10,8 +10,8 @@ half = world.Split(color=world.rank % 2)
 for comm in (world, half):
     lengths = [(r * 37) % 101 for r in range(comm.size)]
     expected = [np.arange(n, dtype=np.uint8) + r for r, n in enumerate(lengths)]
-    for round_bytes in (1 << 30, 64, 1):
-        communicator = MPICommunicator(comm, round_bytes=round_bytes)
+    for piece_bytes in (1 << 30, 64, 1):
+        communicator = MPICommunicator(comm, piece_bytes=piece_bytes)
         assert (communicator.rank, communicator.size) == (comm.rank, comm.size)
         got = communicator.allgatherv(expected[comm.rank], np.array(lengths))
         assert [m.tolist() for m in got] == [m.tolist() for m in expected]

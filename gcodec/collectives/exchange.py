@@ -1,0 +1,172 @@
+"""What an algorithm has of one call: the ranks, this rank's frame, and how failures are shared.
+
+An algorithm is a file with one function, `reduce(exchange)`, that all ranks run alike and that
+returns the sum in parts. What may fail on one rank goes through `attempt`: the rank goes on with
+the others up to the next `agree`, where all of them raise the same error.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from time import perf_counter
+from types import ModuleType
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import decoder
+from ..arrays import NUMBERS, Gradient, Numbers, read_only
+from ..codec import Codec
+from ..decoder import Content
+from ..dense import Fields
+from ..errors import Mismatch
+from ..feedback import ErrorFeedback
+from ..format.elements import FLOAT32
+from ..format.frame import Frame
+from .communicator import Communicator
+from .descriptor import READY, check_statuses, failure_status
+
+Result = TypeVar("Result")
+Bytes = NDArray[np.uint8]
+Sound = Content | Fields
+NOTHING: Bytes = read_only(np.empty(0, np.uint8))
+
+
+class Part(NamedTuple):
+    """What is to be added to zeros at elements [start, stop): a sound frame, or their sums."""
+
+    start: int
+    stop: int
+    content: Sound | Numbers
+
+    def add(self, flat: Numbers, kernels: ModuleType) -> None:
+        """Add it to a flat array of all elements."""
+        own = flat[self.start : self.stop]
+        if isinstance(self.content, np.ndarray):
+            np.copyto(own, self.content)
+        else:
+            decoder.add(self.content, own, 1.0, kernels)
+
+
+class Exchange:
+    """One call on one rank.
+
+    Parameters
+    ----------
+    communicator : Communicator
+    codec : Codec
+        Of this tensor at this step.
+    feedback : ErrorFeedback or None
+        With an open message of `name`, if the algorithm sends frames.
+    name, step : str, int
+    frame : Frame
+        This rank's; empty if the algorithm sends none.
+    gradient : Gradient
+    descriptors : structured array
+        Of all ranks, which agree.
+    """
+
+    def __init__(
+        self,
+        communicator: Communicator,
+        codec: Codec,
+        feedback: ErrorFeedback | None,
+        name: str,
+        step: int,
+        frame: Frame,
+        gradient: Gradient,
+        descriptors: NDArray[np.void],
+    ) -> None:
+        self.communicator, self.codec, self.feedback = communicator, codec, feedback
+        self.name, self.step, self.frame, self.gradient = name, step, frame, gradient
+        self.n, self.dtype = int(gradient.bits.size), sum_type(gradient)
+        self.rank, self.size = communicator.rank, communicator.size
+        self.sizes = descriptors["bytes"].astype(np.int64)
+        self.stored = descriptors["stored"].astype(np.int64)
+        self.chunk_log2 = int(descriptors["chunk_log2"][0])
+        self.kernels = codec.recipe().kernels
+        self.bytes_sent = 0
+        self.codec_seconds = 0.0
+        self.failure: Exception | None = None
+
+    def attempt(self, work: Callable[..., Result], *arguments: Any) -> Result | None:
+        """What `work` returns; None if it failed, which `agree` then tells all ranks."""
+        started = perf_counter()
+        try:
+            return work(*arguments) if self.failure is None else None
+        except Exception as error:  # whatever it is, the others must hear of it, or wait for ever
+            self.failure = error
+            return None
+        finally:
+            self.codec_seconds += perf_counter() - started
+
+    def agree(self, *numbers: int) -> NDArray[np.int64]:
+        """Numbers of all ranks: int64[ranks, numbers].
+
+        Raises
+        ------
+        RankMismatchError
+            On all ranks, if something failed on one since the descriptors.
+        """
+        status = READY if self.failure is None else failure_status(self.failure)
+        mine = np.array([status, *numbers], np.int64)
+        everyone = self.communicator.allgather(mine.view(np.uint8))
+        self.bytes_sent += mine.nbytes
+        told = everyone.reshape(-1).view(np.int64).reshape(self.size, -1)
+        try:
+            check_statuses(told[:, 0], "decoding")
+        except Exception as error:
+            raise error from self.failure
+        return told[:, 1:]
+
+    def allgatherv(self, message: Bytes, sizes: NDArray[np.int64]) -> Iterable[Bytes]:
+        """As of `Communicator`, counted."""
+        self.bytes_sent += message.size
+        return self.communicator.allgatherv(message, sizes)
+
+    def alltoallv(self, messages: Sequence[Bytes], sizes: NDArray[np.int64]) -> Iterable[Bytes]:
+        """As of `Communicator`, counted; what this rank sends itself is not."""
+        self.bytes_sent += sum(message.size for message in messages) - messages[self.rank].size
+        return self.communicator.alltoallv(messages, sizes)
+
+    def prove(self, frames: Iterable[Bytes], length: int) -> list[Sound] | None:
+        """Frames of `length` elements, proved as they arrive; all are received in any case."""
+        proved = [
+            None if self.failure else self.attempt(self._prove, rank, frame, length)
+            for rank, frame in enumerate(frames)
+        ]
+        return None if self.failure else [content for content in proved if content is not None]
+
+    def _prove(self, rank: int, frame: Bytes, length: int) -> Sound:
+        content = decoder.prove(frame, self.dtype, self.kernels)
+        found = content.parsed.header.n_elements
+        if found != length:
+            raise Mismatch(f"the frame of rank {rank} has {found} elements, not {length}")
+        return content
+
+    def add_up(self, contents: Iterable[Sound], length: int) -> Numbers:
+        """The sum of what ranks sent, in rank order."""
+        total = np.zeros(length, self.dtype)
+        for content in contents:
+            decoder.add(content, total, 1.0, self.kernels)
+        return total
+
+
+def sum_type(gradient: Gradient) -> np.dtype[Any]:
+    """The type of sums: float64 of float64, float32 of all else."""
+    wide = gradient.element if gradient.element.bits > FLOAT32.bits else FLOAT32
+    return NUMBERS[wide.type]
+
+
+def ends(total: int, ranks: int) -> list[int]:
+    """Where [0, total) is cut so that each rank owns its share, perhaps none: ranks + 1 places."""
+    return [total * rank // ranks for rank in range(ranks + 1)]
+
+
+def raw(numbers: Numbers) -> Bytes:
+    """The bytes of contiguous numbers, as a message."""
+    return numbers.reshape(-1).view(np.uint8)
+
+
+def as_numbers(messages: Iterable[Bytes], dtype: np.dtype[Any]) -> Iterator[Numbers]:
+    """Messages that are bytes of numbers."""
+    return (np.asarray(message).view(dtype) for message in messages)
