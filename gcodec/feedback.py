@@ -161,6 +161,29 @@ class ErrorFeedback:
         """The last message of `name` was not delivered: the residual from before it stays."""
         self._close(name)
 
+    def retain(self, name: str, keys: NDArray[np.int64], values: Numbers) -> None:
+        """Keep some of what the open message of `name` set out with, as part of its new residual.
+
+        For sums that a collective drops on the way: whoever drops one owes it. `rollback` forgets
+        it with the message.
+
+        Parameters
+        ----------
+        keys : int64 array
+            Flat positions, each at most once.
+        values : float32 or float64 array
+            What to add to the residual there.
+
+        Raises
+        ------
+        StateError
+            If there is no open message.
+        """
+        state = self._tensors.get(name)
+        if state is None or not state.open:
+            raise StateError(f"no open message of {name!r}: encode comes before retain")
+        state.then["residual"].reshape(-1)[keys] += values
+
     def residual(self, name: str) -> NDArray[Any]:
         """The committed residual of `name`: a read-only view, good until the next `encode`."""
         if name not in self._tensors:

@@ -299,3 +299,15 @@ class TestState:
         frame = memory.encode("a", memory.residual("a"))
         assert bytes(frame) == bytes(CODEC.encode(residual + residual, name="a"))
         assert same_bits(memory.residual("a"), residual)
+
+
+def test_what_a_collective_drops_is_retained_until_rollback():
+    memory = gcodec.ErrorFeedback(gcodec.get_codec("topk:k=2"))
+    grad = np.array([[4, 1], [3, 2]], np.float32)
+    for keep in (False, True):
+        memory.encode("w", grad)
+        memory.retain("w", np.array([0, 3]), np.array([4, 0.5], np.float32))
+        memory.commit("w") if keep else memory.rollback("w")
+    assert memory.residual("w").tolist() == [[4, 1], [0, 2.5]]
+    with pytest.raises(gcodec.StateError, match="no open message of 'w'"):
+        memory.retain("w", np.array([0]), np.array([1], np.float32))

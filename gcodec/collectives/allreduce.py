@@ -1,6 +1,7 @@
 """Sum or mean of every rank's gradient, through a codec, with the same bits on every rank."""
 
 from collections.abc import Callable
+from functools import partial
 from time import perf_counter
 from typing import Any, Final, Literal
 
@@ -8,15 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import arrays
-from ..arrays import Gradient
+from ..arrays import Gradient, Numbers
 from ..feedback import ErrorFeedback
 from ..format.elements import FLOAT32
 from ..format.frame import Frame
 from ..format.header import HEADER_SIZE, read_header
 from ..kernels import load
 from ..policy import Policy
-from ..request import Layout
-from . import allgather, dense, split
+from ..request import Layout, origin
+from . import allgather, dense, gtopk, hierarchical, oktopk, plain, quantized, split
 from .communicator import Communicator
 from .descriptor import DESCRIPTOR, MAGIC, READY, VERSION, check_agreement, failure_status
 from .exchange import Exchange, Part, sum_type
@@ -26,7 +27,14 @@ ALGORITHMS: Final[dict[str, Algorithm]] = {
     "allgather": allgather.reduce,
     "split": split.reduce,
     "dense": dense.reduce,
+    "gtopk": gtopk.reduce,
+    "oktopk": oktopk.reduce,
+    "quantized": quantized.reduce,
+    "hierarchical": hierarchical.reduce,
+    "plain": plain.reduce,
 }
+WITHOUT_FRAME: Final = ("hierarchical", "plain")
+"""Algorithms that start from the gradient itself."""
 NO_GRADIENT: Final = Gradient(arrays.read_only(np.empty(0, FLOAT32.pattern)), FLOAT32, (0,))
 
 
@@ -42,8 +50,10 @@ class Allreduce:
         Of the same codec; its residual is committed when the exchange succeeded on all ranks, else
         rolled back.
     op : {"mean", "sum"}
-    algorithm : {"allgather", "split", "dense"}
-        How the sum is formed. All three give the same bits.
+    algorithm : {"allgather", "split", "dense", "gtopk", "oktopk", "quantized", "hierarchical", \
+"plain"}
+        How the sum is formed. The first three give the same bits, the rank-order sum of all frames;
+        the others give what their files in `gcodec.collectives` say, the same on all ranks.
 
     Attributes
     ----------
@@ -52,6 +62,9 @@ class Allreduce:
         call, its frames or parts of them, and 8 or more whenever ranks agree.
     codec_seconds : float
         Seconds spent encoding and decoding so far.
+
+    server : ErrorFeedback or None
+        What owners still owe where `quantized` is used with feedback: part of a rank's state.
 
     Notes
     -----
@@ -74,12 +87,18 @@ class Allreduce:
             raise ValueError(f"feedback is for {feedback.codec}, not for {codec}")
         if algorithm not in ALGORITHMS:
             raise ValueError(f"algorithm is one of {', '.join(ALGORITHMS)}, not {algorithm!r}")
+        if algorithm == "plain" and feedback is not None:
+            raise ValueError("plain sends everything and leaves no residual: leave feedback out")
+        self.server: ErrorFeedback | None = None
+        if algorithm == "quantized" and feedback is not None:
+            self.server = ErrorFeedback(codec)
         self.codec, self.feedback, self.op, self.algorithm = codec, feedback, op, algorithm
         self.bytes_sent = 0
         self.codec_seconds = 0.0
         self._communicator = communicator
         self._kernels = load(codec.at("", 0, 0).backend)
         self._sequence = 0
+        self._heads: Allreduce | None = None
 
     def __call__(
         self,
@@ -129,7 +148,9 @@ class Allreduce:
             shapes = [gradient.shape]
             flat = arrays.output(result, element, gradient.bits.size, shapes, exact=False)
             codec = self.codec.at(name, flat.size, step)
-            if self.feedback is not None:
+            if self.algorithm in WITHOUT_FRAME:
+                origin(codec.recipe(), name, gradient.shape, step, tensors, sender)
+            elif self.feedback is not None:
                 frame = self.feedback.encode(name, grad, step=step, tensors=tensors, sender=sender)
             else:
                 frame = codec.encode(grad, name=name, step=step, tensors=tensors, sender=sender)
@@ -138,13 +159,14 @@ class Allreduce:
         ) as error:  # whatever it is, the others must hear of it, or they wait for ever
             failure = error
         self.codec_seconds += perf_counter() - started
-        opened = self.feedback is not None and failure is None
+        memories = [self.feedback] if self.feedback is not None and frame.size else []
         try:
             mine = self._describe(name, gradient, tensors, step, frame, failure)
             descriptors = self._agree(mine, failure)
             exchange = Exchange(
-                self._communicator, codec, self.feedback, name, step, frame, gradient, descriptors
-            )
+                self._communicator, codec, self.feedback, self.server, memories, name, step, frame,
+                gradient, descriptors, partial(self._between, name, gradient, step, tensors),
+            )  # fmt: skip
             try:
                 parts = ALGORITHMS[self.algorithm](exchange)
                 exchange.agree()
@@ -152,8 +174,8 @@ class Allreduce:
                 self.bytes_sent += exchange.bytes_sent
                 self.codec_seconds += exchange.codec_seconds
         except BaseException:
-            if self.feedback is not None and opened:
-                self.feedback.rollback(name)
+            for memory in memories:
+                memory.rollback(name)
             raise
         started = perf_counter()
         flat.fill(0)
@@ -161,8 +183,8 @@ class Allreduce:
             part.add(flat, self._kernels)
         if self.op == "mean":
             np.divide(flat, flat.dtype.type(self._communicator.size), out=flat)
-        if self.feedback is not None:
-            self.feedback.commit(name)
+        for memory in memories:
+            memory.commit(name)
         self.codec_seconds += perf_counter() - started
         return result
 
@@ -200,6 +222,26 @@ class Allreduce:
         except Exception as error:
             raise error from failure
         return everyone
+
+    def _between(
+        self,
+        name: str,
+        gradient: Gradient,
+        step: int,
+        tensors: Layout | None,
+        communicator: Communicator,
+        total: Numbers | None,
+    ) -> Numbers:
+        """The sum over the ranks of another communicator, of the same tensor at the same step."""
+        if self._heads is None:
+            self._heads = Allreduce(communicator, self.codec, feedback=self.feedback, op="sum")
+        heads, before = self._heads, (self._heads.bytes_sent, self._heads.codec_seconds)
+        grad = None if total is None else total.reshape(gradient.shape)
+        try:
+            return heads(name, grad, step=step, tensors=tensors)
+        finally:
+            self.bytes_sent += heads.bytes_sent - before[0]
+            self.codec_seconds += heads.codec_seconds - before[1]
 
     def _hash(self, text: str) -> int:
         utf8 = text.encode("utf-8", "surrogatepass")

@@ -57,12 +57,19 @@ class Exchange:
         Of this tensor at this step.
     feedback : ErrorFeedback or None
         With an open message of `name`, if the algorithm sends frames.
+    server : ErrorFeedback or None
+        What owners' second rounding leaves, if there is feedback.
+    memories : list of ErrorFeedback
+        Those with an open message of `name`: committed if all goes well, else rolled back.
     name, step : str, int
     frame : Frame
         This rank's; empty if the algorithm sends none.
     gradient : Gradient
     descriptors : structured array
         Of all ranks, which agree.
+    between : callable
+        `between(communicator, gradient)` is the sum over the ranks of another communicator, by the
+        same codec and feedback; None if it failed.
     """
 
     def __init__(
@@ -70,13 +77,19 @@ class Exchange:
         communicator: Communicator,
         codec: Codec,
         feedback: ErrorFeedback | None,
+        server: ErrorFeedback | None,
+        memories: list[ErrorFeedback],
         name: str,
         step: int,
         frame: Frame,
         gradient: Gradient,
         descriptors: NDArray[np.void],
+        between: "Callable[[Communicator, Numbers | None], Numbers]",
     ) -> None:
-        self.communicator, self.codec, self.feedback = communicator, codec, feedback
+        self.communicator, self.codec = communicator, codec
+        self.feedback, self.server = feedback, server
+        self.memories = memories
+        self._between = between
         self.name, self.step, self.frame, self.gradient = name, step, frame, gradient
         self.n, self.dtype = int(gradient.bits.size), sum_type(gradient)
         self.rank, self.size = communicator.rank, communicator.size
@@ -142,6 +155,19 @@ class Exchange:
         if found != length:
             raise Mismatch(f"the frame of rank {rank} has {found} elements, not {length}")
         return content
+
+    def between(self, communicator: Communicator, gradient: Numbers | None) -> Numbers | None:
+        """The sum over another communicator, whose ranks all call this whatever happened before."""
+        try:
+            return self._between(communicator, gradient)
+        except Exception as error:
+            self.failure = self.failure or error
+            return None
+
+    def retain(self, keys: NDArray[np.int64], values: Numbers) -> None:
+        """Sums that go no further stay in this rank's residual, if it has one."""
+        if self.feedback is not None:
+            self.feedback.retain(self.name, keys, values)
 
     def add_up(self, contents: Iterable[Sound], length: int) -> Numbers:
         """The sum of what ranks sent, in rank order."""

@@ -1,0 +1,35 @@
+"""As `split`, but owners send their sums through the codec as well.
+
+The two phases of 1-bit Adam (Tang et al., ICML 2021), for any codec and any number of ranks. With
+error feedback, what the second rounding loses stays in a memory of the owner's (server error
+feedback) and goes into the sum of the next step. Everybody, the owner too, decodes the same code.
+"""
+
+import numpy as np
+
+from ..arrays import Numbers
+from ..format.directory import count_chunks
+from .exchange import NOTHING, Bytes, Exchange, Part, ends
+from .split import FRAME, chunk_bounds, gather_sums, sum_of_own
+
+
+def reduce(exchange: Exchange) -> list[Part]:
+    """What the owners' codes say."""
+    chunks = count_chunks(exchange.n, exchange.chunk_log2)
+    bounds = chunk_bounds(exchange, ends(chunks, exchange.size))
+    total = sum_of_own(exchange, bounds)
+    message = exchange.attempt(code, exchange, total)
+    return gather_sums(exchange, bounds, FRAME, NOTHING if message is None else message)
+
+
+def code(exchange: Exchange, total: Numbers) -> Bytes:
+    """A sum through the codec; what it loses stays in the owner's memory."""
+    if not total.size:
+        return NOTHING
+    sender = exchange.rank, exchange.size
+    if exchange.server is None:
+        codec, name = exchange.codec, exchange.name
+        return np.asarray(codec.encode(total, name=name, step=exchange.step, sender=sender))
+    frame = exchange.server.encode(exchange.name, total, step=exchange.step, sender=sender)
+    exchange.memories.append(exchange.server)
+    return np.asarray(frame)
