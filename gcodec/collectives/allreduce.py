@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from .. import arrays
 from ..arrays import Gradient, Numbers
+from ..errors import StateError
 from ..feedback import ErrorFeedback
 from ..format.elements import FLOAT32
 from ..format.frame import Frame
@@ -19,6 +20,7 @@ from ..policy import Policy
 from ..request import Layout, origin
 from . import allgather, dense, gtopk, hierarchical, oktopk, plain, quantized, split
 from .communicator import Communicator
+from .costs import MODELS, Costs, Load, Plan, choose, measure
 from .descriptor import DESCRIPTOR, MAGIC, READY, VERSION, check_agreement, failure_status
 from .exchange import Exchange, Part, sum_type
 
@@ -33,6 +35,7 @@ ALGORITHMS: Final[dict[str, Algorithm]] = {
     "hierarchical": hierarchical.reduce,
     "plain": plain.reduce,
 }
+AUTO: Final = "auto"
 WITHOUT_FRAME: Final = ("hierarchical", "plain")
 """Algorithms that start from the gradient itself."""
 NO_GRADIENT: Final = Gradient(arrays.read_only(np.empty(0, FLOAT32.pattern)), FLOAT32, (0,))
@@ -50,10 +53,11 @@ class Allreduce:
         Of the same codec; its residual is committed when the exchange succeeded on all ranks, else
         rolled back.
     op : {"mean", "sum"}
-    algorithm : {"allgather", "split", "dense", "gtopk", "oktopk", "quantized", "hierarchical", \
-"plain"}
-        How the sum is formed. The first three give the same bits, the rank-order sum of all frames;
-        the others give what their files in `gcodec.collectives` say, the same on all ranks.
+    algorithm : {"allgather", "split", "dense", "auto", "gtopk", "oktopk", "quantized", \
+"hierarchical", "plain"}
+        How the sum is formed. The first three give the same bits, the rank-order sum of all frames,
+        and `auto` takes the fastest of them by a model (`plan` says why); the others give what
+        their files in `gcodec.collectives` say, the same on all ranks.
 
     Attributes
     ----------
@@ -85,8 +89,9 @@ class Allreduce:
             raise ValueError(f"op is 'mean' or 'sum', not {op!r}")
         if feedback is not None and feedback.codec != codec:
             raise ValueError(f"feedback is for {feedback.codec}, not for {codec}")
-        if algorithm not in ALGORITHMS:
-            raise ValueError(f"algorithm is one of {', '.join(ALGORITHMS)}, not {algorithm!r}")
+        if algorithm != AUTO and algorithm not in ALGORITHMS:
+            names = ", ".join((*ALGORITHMS, AUTO))
+            raise ValueError(f"algorithm is one of {names}, not {algorithm!r}")
         if algorithm == "plain" and feedback is not None:
             raise ValueError("plain sends everything and leaves no residual: leave feedback out")
         self.server: ErrorFeedback | None = None
@@ -99,6 +104,8 @@ class Allreduce:
         self._kernels = load(codec.at("", 0, 0).backend)
         self._sequence = 0
         self._heads: Allreduce | None = None
+        self._costs: Costs | None = None
+        self._plan: Plan | None = None
 
     def __call__(
         self,
@@ -168,7 +175,8 @@ class Allreduce:
                 gradient, descriptors, partial(self._between, name, gradient, step, tensors),
             )  # fmt: skip
             try:
-                parts = ALGORITHMS[self.algorithm](exchange)
+                self._plan = self._choose(exchange)
+                parts = ALGORITHMS[self._plan.algorithm](exchange)
                 exchange.agree()
             finally:
                 self.bytes_sent += exchange.bytes_sent
@@ -222,6 +230,33 @@ class Allreduce:
         except Exception as error:
             raise error from failure
         return everyone
+
+    def plan(self) -> Plan:
+        """The algorithm of the last call, the times that were predicted for all, and the reason.
+
+        Raises
+        ------
+        StateError
+            If no ranks have agreed on a call yet.
+        """
+        if self._plan is None:
+            raise StateError("no call has been made, so nothing was chosen: call the allreduce")
+        return self._plan
+
+    def _choose(self, exchange: Exchange) -> Plan:
+        """The same on all ranks, since all it depends on is."""
+        if self.algorithm != AUTO:
+            return Plan(self.algorithm, {}, "as asked")
+        if exchange.size == 1:
+            return Plan(next(iter(MODELS)), {}, "there is one rank")
+        if self._costs is None:
+            backend = exchange.codec.backend
+            self._costs = measure(self._communicator, self._kernels, backend)
+        load = Load(
+            exchange.n, exchange.dtype.itemsize, exchange.chunk_log2, exchange.sizes,
+            exchange.stored,
+        )  # fmt: skip
+        return choose(self._costs, load)
 
     def _between(
         self,

@@ -1,0 +1,245 @@
+"""Sparse allreduce on shaped networks: `python bench/collectives.py [--gradients DIR]`.
+
+Ranks run in a private namespace with a shaped loopback (see `gcodec/cli/network.py`) and take turns
+at contenders in one run. A time is the median over rounds of the slowest rank's, selection, codec
+and residual included. "wire" is what the bytes alone would take at the rate, "share" wire over
+time. A dense ring allreduce that is not 0.95 to 1.3 of its model says that the link is not what it
+should be. "raw pairs" are int32 keys and float32 values through two Allgatherv, selected before
+the clock starts. Real gradients are tiled to n and differ between ranks by factors of 0.5 to 1.5.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+from data import BUFFERS, laplace, tiled, window
+from harness import store, table
+
+import gcodec
+from gcodec.cli import network
+from gcodec.collectives import Allreduce
+
+CODEC = "reclog:ratio={},per_octave=4"
+ALGORITHMS = ("allgather", "split", "dense", "quantized", "gtopk", "oktopk")
+LINKS = ("100mbit", "1gbit", "unshaped")
+ROUNDS = {"100mbit": 5, "1gbit": 11, "unshaped": 41}
+SELF_CHECK = 0.95, 1.3
+
+
+class Counting:
+    """A communicator that counts the bytes that leave this rank."""
+
+    def __init__(self, inner):
+        self.inner, self.rank, self.size, self.moved = inner, inner.rank, inner.size, 0
+
+    def allgather(self, message):
+        self.moved += (self.size - 1) * message.size
+        return self.inner.allgather(message)
+
+    def allgatherv(self, message, sizes):
+        self.moved += (self.size - 1) * message.size
+        return self.inner.allgatherv(message, sizes)
+
+    def alltoallv(self, messages, sizes):
+        self.moved += sum(m.size for m in messages) - messages[self.rank].size
+        return self.inner.alltoallv(messages, sizes)
+
+
+def gradient_pool(source, n, rank):
+    """Three buffers of this rank's gradients."""
+    rng = np.random.default_rng(rank)
+    if source == "i.i.d.":
+        return np.stack([laplace(rng, n) for _ in range(BUFFERS)])
+    pool = tiled(source, n)
+    return pool * rng.uniform(0.5, 1.5, pool.shape).astype(np.float32)
+
+
+class Sparse:
+    """gcodec with error feedback, by one algorithm."""
+
+    def __init__(self, comm, pool, density, algorithm):
+        from gcodec.mpi import MPICommunicator
+
+        codec = gcodec.get_codec(CODEC.format(density))
+        self.pool, self.link = pool, Counting(MPICommunicator(comm))
+        memory = gcodec.ErrorFeedback(codec)
+        self.call = Allreduce(self.link, codec, feedback=memory, op="sum", algorithm=algorithm)
+        self.out = np.empty(pool.shape[1], np.float32)
+
+    def __call__(self, i):
+        before = self.link.moved, self.call.codec_seconds
+        self.call("w", window(self.pool, i), step=i, out=self.out)
+        return self.link.moved - before[0], self.call.codec_seconds - before[1]
+
+
+class Dense:
+    """MPI_Allreduce; counted as a ring moves it."""
+
+    def __init__(self, comm, pool):
+        self.comm, self.pool, self.out = comm, pool, np.empty(pool.shape[1], np.float32)
+
+    def __call__(self, i):
+        self.comm.Allreduce(np.ascontiguousarray(window(self.pool, i)), self.out)
+        return 2 * (self.comm.size - 1) * self.out.nbytes // self.comm.size, 0.0
+
+
+class RawPairs:
+    """int32 keys and float32 values, selected beforehand, through two Allgatherv."""
+
+    def __init__(self, comm, pool, density):
+        self.comm, self.out = comm, np.empty(pool.shape[1], np.float32)
+        k = round(density * pool.shape[1])
+        self.keys = np.sort(np.argpartition(-np.abs(pool[0]), k)[:k]).astype(np.int32)
+        self.values = pool[0][self.keys]
+
+    def __call__(self, i):
+        comm = self.comm
+        counts = np.empty(comm.size, np.int64)
+        comm.Allgather(np.array([self.keys.size]), counts)
+        places = np.cumsum(counts) - counts
+        keys, values = np.empty(counts.sum(), np.int32), np.empty(counts.sum(), np.float32)
+        comm.Allgatherv(self.keys, [keys, counts, places, self._mpi().INT32_T])
+        comm.Allgatherv(self.values, [values, counts, places, self._mpi().FLOAT])
+        self.out.fill(0)
+        for start, count in zip(places, counts, strict=True):
+            own = slice(start, start + count)
+            self.out[keys[own]] += values[own]
+        return 8 * (comm.size - 1) * self.keys.size, 0.0
+
+    @staticmethod
+    def _mpi():
+        from mpi4py import MPI
+
+        return MPI
+
+
+def rank_main(task):
+    """What each rank runs; rank 0 prints a line of JSON."""
+    from mpi4py import MPI
+
+    comm = MPI.COMM_WORLD
+    gcodec.set_threads(1)
+    pool = gradient_pool(task["source"], task["n"], comm.rank)
+    contenders = {"dense": Dense(comm, pool), "raw pairs": RawPairs(comm, pool, task["density"])}
+    for algorithm in task["algorithms"]:
+        contenders[algorithm] = Sparse(comm, pool, task["density"], algorithm)
+    records = {name: [] for name in contenders}
+    for i in range(-2, task["rounds"]):
+        for name, contender in contenders.items():
+            if i < -1 and name == "dense" and task["rounds"] < 10:
+                continue  # one warm-up will do where a round takes seconds
+            comm.Barrier()
+            started = perf_counter()
+            moved, codec = contender(i % (BUFFERS * 4))
+            seconds = perf_counter() - started
+            slowest = np.array([seconds, moved, codec])
+            comm.Allreduce(MPI.IN_PLACE, slowest, MPI.MAX)
+            if i >= 0:
+                records[name].append(slowest)
+    same = all(
+        len(set(comm.allgather(c.out.tobytes()[: 1 << 20]))) == 1 for c in contenders.values()
+    )
+    equal = contenders["allgather"].out.tobytes() == contenders["split"].out.tobytes()
+    if comm.rank == 0:
+        assert same, "ranks differ"
+        assert equal, "allgather and split differ"
+        medians = {name: np.median(times, axis=0).tolist() for name, times in records.items()}
+        print(json.dumps({"library": MPI.Get_library_version().split("\n")[0], **medians}))
+
+
+def measure(link, ranks, task):
+    """Start ranks on a link; what rank 0 found."""
+    mpirun = Path(sys.executable).with_name("mpirun")
+    command = [str(mpirun), "-n", str(ranks), sys.executable, "-m", "mpi4py", __file__]
+    command += ["--task", json.dumps(task)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    if link != "unshaped":
+        command = network.shaped(command, network.bits_per_second(link), ranks)
+        environment |= network.OVER_TCP
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=900, check=False
+    )
+    if done.returncode:
+        raise SystemExit(f"{link}, {ranks} ranks: {done.stderr[-2000:]}")
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def summarize(link, found):
+    """Rows of one run: milliseconds, times dense, codec milliseconds, megabytes, share of wire."""
+    rate = network.bits_per_second(link) if link != "unshaped" else None
+    dense, rows = found["dense"][0], {}
+    for name, times in found.items():
+        if name == "library":
+            continue
+        seconds, moved, codec = times
+        wire = moved * 8 / rate if rate else 0
+        rows[name] = {
+            "ms": seconds * 1e3,
+            "dense over this": dense / seconds,
+            "codec ms": codec * 1e3,
+            "MB sent": moved / 1e6,
+            **({"wire ms": wire * 1e3, "share": wire / seconds} if rate else {}),
+        }
+    if rate:
+        over = 1 / rows["dense"]["share"]
+        if not SELF_CHECK[0] <= over <= SELF_CHECK[1]:
+            print(f"self-check failed: dense takes {over:.2f} of its model on {link}")
+    return rows
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--gradients", type=Path, help="a folder of float32 .npy; the first is used"
+    )
+    parser.add_argument("--links", nargs="+", default=LINKS, help="default: %(default)s")
+    parser.add_argument("--ranks", nargs="+", type=int, default=[2, 4])
+    parser.add_argument("--densities", nargs="+", type=float, default=[0.01, 0.001])
+    parser.add_argument("--log2", type=int, default=22, help="n is 2 to the power of this")
+    parser.add_argument("--algorithms", nargs="+", default=ALGORITHMS)
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--store", action="store_true", help="keep the figures")
+    parser.add_argument("--task", type=json.loads, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.task:
+        rank_main(arguments.task)
+        return
+    reason = network.why_not()
+    if reason:
+        print(f"unshaped only: {reason}")
+    sources = (
+        ["i.i.d.", *sorted(map(str, arguments.gradients.glob("*.npy")))[-1:]]
+        if (arguments.gradients)
+        else ["i.i.d."]
+    )
+    figures, n = {}, 1 << arguments.log2
+    for link in arguments.links:
+        if reason and link != "unshaped":
+            continue
+        for ranks in arguments.ranks:
+            for density in arguments.densities:
+                for source in sources:
+                    task = {
+                        "n": n, "density": density, "source": source,
+                        "algorithms": arguments.algorithms,
+                        "rounds": arguments.rounds or ROUNDS.get(link, 5),
+                    }  # fmt: skip
+                    found = measure(link, ranks, task)
+                    rows = summarize(link, found)
+                    where = source if source == "i.i.d." else Path(source).stem
+                    title = f"{link}, P = {ranks}, {density:.1%} of 2^{arguments.log2}, {where}"
+                    figures[title] = {"library": found["library"], "rows": rows}
+                    columns = list(rows["dense"])
+                    lines = [[name, *row.values()] for name, row in rows.items()]
+                    print(table(f"\n{title}", ["", *columns], lines), flush=True)
+    if arguments.store:
+        print(store("collectives", figures, ["mpi4py"]))
+
+
+if __name__ == "__main__":
+    main()

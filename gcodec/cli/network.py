@@ -1,0 +1,72 @@
+"""Ranks on one machine as if each were a node of a slow network: a private, shaped loopback.
+
+The launcher runs in a network namespace of its own, whose loopback lets through so many bits per
+second (`tbf`), and MPI is told to use TCP for everything. No rights are needed where the system
+lets users have namespaces. The loopback is one queue that all ranks share, so it gets the rate of
+one node times the ranks: the same as a switch for exchanges in which all ranks send as much, too
+kind to those through one rank. Latency is what the CPU needs for a packet.
+"""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from typing import Final
+
+UNITS: Final = {"kbit": 10**3, "mbit": 10**6, "gbit": 10**9}
+PROBE_SECONDS: Final = 10
+OVER_TCP: Final = {
+    "MPIR_CVAR_NOLOCAL": "1",  # MPICH: no shared memory
+    "MPIR_CVAR_CH4_NETMOD": "ofi",
+    "FI_PROVIDER": "tcp",
+    "FI_TCP_IFACE": "lo",
+    "OMPI_MCA_pml": "ob1",  # Open MPI
+    "OMPI_MCA_btl": "self,tcp",
+    "OMPI_MCA_btl_tcp_if_include": "lo",
+}
+"""What makes MPI libraries send everything through the loopback."""
+
+
+def bits_per_second(text: str) -> int:
+    """A rate such as `100mbit` or `1.5gbit`.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(kbit|mbit|gbit)", text.lower())
+    rate = round(float(match[1]) * UNITS[match[2]]) if match else 0
+    if rate < 1000:
+        raise ValueError(f"{text!r} is no rate: write it as 500kbit, 100mbit or 1gbit")
+    return rate
+
+
+def shaped(command: Sequence[str], rate: int, ranks: int) -> list[str]:
+    """A command in a namespace where each of so many ranks has `rate` bits per second.
+
+    Its environment must have `OVER_TCP`.
+    """
+    total = rate * ranks
+    burst = max(16_384, total // 8192)  # the least that still lets the rate through
+    script = (
+        "ip link set lo mtu 1500 up && "
+        f"tc qdisc add dev lo root tbf rate {total}bit burst {burst} latency 100ms && "
+        'exec "$@"'
+    )
+    return ["unshare", "-Urn", "sh", "-c", script, "sh", *command]
+
+
+def why_not() -> str:
+    """Why nothing can be shaped here; empty if it can."""
+    missing = [tool for tool in ("unshare", "ip", "tc") if shutil.which(tool) is None]
+    if missing:
+        return f"{' and '.join(missing)} of util-linux and iproute2 missing"
+    try:
+        tried = subprocess.run(
+            shaped(["true"], 10**8, 1), capture_output=True, text=True, timeout=PROBE_SECONDS,
+            check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return f"a trial took more than {PROBE_SECONDS} seconds"
+    return "" if tried.returncode == 0 else (tried.stderr.strip() or "a trial failed")
