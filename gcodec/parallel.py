@@ -26,6 +26,7 @@ class _Threads:
 
     def __init__(self) -> None:
         self.number: int | None = None
+        self.processes = 1
         self.pool: Any = None
         self.size = 0
 
@@ -37,8 +38,7 @@ def set_threads(number: int | None) -> None:
     """Set how many threads an encode or decode may use; None for one on each usable core.
 
     Frames and decoded arrays are the same for any number. Small gradients use one: from about two
-    million elements on there are more. Ranks that share a node and are not bound to cores each use
-    all of them unless told otherwise.
+    million elements on there are more.
 
     Raises
     ------
@@ -59,11 +59,18 @@ def set_threads(number: int | None) -> None:
 
 
 def get_threads() -> int:
-    """How many threads an encode or decode may use: as set, or the cores that this process may."""
+    """How many threads an encode or decode may use: as set, or one for each core that this process
+    may use, or for its share of all cores if `gcodec.mpi` knows of others on this node."""
     if _ours.number is not None:
         return _ours.number
-    usable = getattr(os, "sched_getaffinity", None)
-    return len(usable(0)) if usable else os.cpu_count() or 1
+    cores, usable = os.cpu_count() or 1, getattr(os, "sched_getaffinity", None)
+    share = max(cores // _ours.processes, 1)
+    return min(len(usable(0)), share) if usable else share
+
+
+def share_cores(processes: int) -> None:
+    """So many processes on this node do the same as this one and are to share its cores."""
+    _ours.processes = processes
 
 
 def split(size: int, least: int, unit: int = 1) -> list[Range]:

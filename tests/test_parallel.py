@@ -184,3 +184,16 @@ def test_at_the_end_of_the_interpreter():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.stdout.split(), done.stderr) == (["True"], "")
+
+
+def test_processes_of_a_node_share_its_cores(monkeypatch):
+    monkeypatch.setattr(parallel.os, "cpu_count", lambda: 12)
+    monkeypatch.setattr(parallel.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    monkeypatch.setattr(parallel._ours, "number", None)
+    monkeypatch.setattr(parallel._ours, "processes", 1)
+    assert gcodec.get_threads() == 8
+    for processes, threads in ((2, 6), (4, 3), (12, 1), (50, 1)):
+        parallel.share_cores(processes)
+        assert gcodec.get_threads() == threads
+    gcodec.set_threads(5)
+    assert gcodec.get_threads() == 5

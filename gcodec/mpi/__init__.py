@@ -2,5 +2,6 @@
 
 from .allreduce import Allreduce
 from .communicator import MPICommunicator
+from .launch import warmup
 
-__all__ = ["Allreduce", "MPICommunicator"]
+__all__ = ["Allreduce", "MPICommunicator", "warmup"]

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from .. import collectives
 from ..feedback import ErrorFeedback
 from ..policy import Policy
-from .communicator import MPICommunicator
+from .launch import start
 
 
 class Allreduce(collectives.Allreduce):
@@ -18,8 +18,19 @@ class Allreduce(collectives.Allreduce):
     codec, feedback, op, algorithm
         As for `gcodec.collectives.Allreduce`, which also documents the call and its errors.
 
+    Raises
+    ------
+    BackendUnavailableError
+        If there is no mpi4py, or no MPI library for it.
+    RankMismatchError
+        If MPI has another number of ranks than were started.
+    ValueError
+        If comm is no intracommunicator.
+
     Notes
     -----
+    Ranks of a node share its cores, unless `gcodec.set_threads` said otherwise before.
+
     Start ranks with `mpirun -n P python -m mpi4py program.py`, so that an exception on one rank
     ends the job instead of leaving the others waiting.
     """
@@ -33,5 +44,4 @@ class Allreduce(collectives.Allreduce):
         op: Literal["mean", "sum"] = "mean",
         algorithm: str = "allgather",
     ) -> None:
-        communicator = MPICommunicator(comm)
-        super().__init__(communicator, codec, feedback=feedback, op=op, algorithm=algorithm)
+        super().__init__(start(comm), codec, feedback=feedback, op=op, algorithm=algorithm)

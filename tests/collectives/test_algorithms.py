@@ -173,3 +173,21 @@ def test_what_ranks_send_in_a_split():
 def test_an_unknown_algorithm():
     with pytest.raises(ValueError, match="algorithm is one of allgather, split"):
         Allreduce(None, gcodec.get_codec("topk:k=3"), algorithm="ring")
+
+
+@pytest.mark.parametrize("algorithm", ["allgather", "split", "hierarchical", "plain"])
+def test_arrays_of_any_layout(algorithm):
+    """Views, scalars, lists and read-only arrays count as what they hold."""
+    codec = gcodec.get_codec("topk:ratio=1")
+    base = np.arange(1, 49, dtype=np.float32).reshape(6, 8)
+    frozen = base.copy()
+    frozen.setflags(write=False)
+    for grad in (base[::2, ::-1], base.T, np.float32(5), frozen, base[:0]):
+        for result in run(algorithm, codec, [grad] * 3, per_node=2):
+            assert result.shape == np.shape(grad)
+            assert (result == 3 * np.asarray(grad)).all()
+    for wrong in (base.astype(">f4"), base.astype(complex), "text"):
+        errors = run(algorithm, codec, [base, wrong, base], per_node=2)
+        assert {type(error) for error in errors} == {gcodec.RankMismatchError}
+        assert len({str(error) for error in errors}) == 1
+        assert "rank 1: UnsupportedDtypeError" in str(errors[0])
