@@ -5,10 +5,21 @@ receives the frames of the P - 1 others: the least time where supports overlap l
 are rounded to few bits, which a sum is not.
 """
 
-from .exchange import Exchange, Part
+from collections.abc import Iterable
+
+from .exchange import Bytes, Exchange, Part
 
 
 def reduce(exchange: Exchange) -> list[Part]:
     """The frames of all ranks."""
-    frames = exchange.allgatherv(exchange.frame, exchange.sizes)
+    return finish(exchange, start(exchange))
+
+
+def start(exchange: Exchange) -> Iterable[Bytes]:
+    """Have frames sent; they may be on their way while this rank does something else."""
+    return exchange.allgatherv(exchange.frame, exchange.sizes)
+
+
+def finish(exchange: Exchange, frames: Iterable[Bytes]) -> list[Part]:
+    """Check frames as they arrive."""
     return [Part(0, exchange.n, content) for content in exchange.prove(frames, exchange.n) or ()]

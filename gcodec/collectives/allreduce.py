@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .. import arrays
 from ..arrays import Gradient, Numbers
-from ..errors import StateError
+from ..errors import Mismatch, StateError
 from ..feedback import ErrorFeedback
 from ..format.elements import FLOAT32
 from ..format.frame import Frame
@@ -23,6 +23,7 @@ from .communicator import Communicator
 from .costs import MODELS, Costs, Load, Plan, choose, measure
 from .descriptor import DESCRIPTOR, MAGIC, READY, VERSION, check_agreement, failure_status
 from .exchange import Exchange, Part, sum_type
+from .pending import FORMS, Pending
 
 Algorithm = Callable[[Exchange], list[Part]]
 ALGORITHMS: Final[dict[str, Algorithm]] = {
@@ -115,7 +116,8 @@ class Allreduce:
         step: int = 0,
         tensors: Layout | None = None,
         out: NDArray[Any] | None = None,
-    ) -> NDArray[Any]:
+        form: str = "dense",
+    ) -> Any:
         """The mean (or sum) of `grad` over all ranks.
 
         Parameters
@@ -130,12 +132,16 @@ class Allreduce:
             As for `Codec.encode`; the same on all ranks.
         out : array, optional
             Where to put the result: of its type, C-contiguous, writable, of as many elements as
-            `grad`, not sharing memory with it.
+            `grad`, not sharing memory with it. For the dense form.
+        form : {"dense", "sparse", "frame"}
+            Whether the result is an array, the ascending flat positions (int64) and values of what
+            is not zero, or a frame that decodes to the array, losing nothing.
 
         Returns
         -------
         float32 array, or float64 array if `grad` is that
-            `out`, or a new array of `grad`'s shape: the same bits on every rank.
+            `out`, or a new array of `grad`'s shape: the same bits on every rank. Or, if asked for,
+            a pair of arrays or a `Frame`.
 
         Raises
         ------
@@ -144,57 +150,101 @@ class Allreduce:
             step or the number of calls, or if encoding or decoding failed on one; there the error
             is chained to its cause. No residual and no `out` changed.
         """
+        return self.start(name, grad, step=step, tensors=tensors, out=out, form=form).wait()
+
+    def start(
+        self,
+        name: str,
+        grad: Any,
+        *,
+        step: int = 0,
+        tensors: Layout | None = None,
+        out: NDArray[Any] | None = None,
+        form: str = "dense",
+    ) -> Pending:
+        """Encode, agree, and begin to send: the result is that of `wait`.
+
+        Meanwhile the next tensor can be encoded and started. All ranks must start and wait in the
+        same order. Only `allgather` sends before `wait`; others do all of it there.
+
+        Parameters
+        ----------
+        name, grad, step, tensors, out, form
+            As of a call; `out` is written by `wait`.
+
+        Raises
+        ------
+        RankMismatchError
+            As of a call, unless it is a failure to decode, which `wait` raises.
+        """
         started = perf_counter()
         gradient, frame, failure = NO_GRADIENT, Frame(b""), None
-        sender = self._communicator.rank, self._communicator.size
+        rank, size = self._communicator.rank, self._communicator.size
         try:
             gradient = arrays.gradient(grad)
+            if form not in FORMS or (out is not None and form != "dense"):
+                raise Mismatch(f"form is one of {', '.join(FORMS)}, and out for dense: {form!r}")
             kind = sum_type(gradient)
-            result = np.empty(gradient.shape, kind) if out is None else out
-            element = FLOAT32 if kind == np.float32 else gradient.element
-            shapes = [gradient.shape]
-            flat = arrays.output(result, element, gradient.bits.size, shapes, exact=False)
-            codec = self.codec.at(name, flat.size, step)
-            if self.algorithm in WITHOUT_FRAME:
-                origin(codec.recipe(), name, gradient.shape, step, tensors, sender)
-            elif self.feedback is not None:
-                frame = self.feedback.encode(name, grad, step=step, tensors=tensors, sender=sender)
+            if out is None:
+                result = np.empty(gradient.shape if form == "dense" else 0, kind)
             else:
-                frame = codec.encode(grad, name=name, step=step, tensors=tensors, sender=sender)
-        except (
-            Exception
-        ) as error:  # whatever it is, the others must hear of it, or they wait for ever
+                element = FLOAT32 if kind == np.float32 else gradient.element
+                shapes = [gradient.shape]
+                arrays.output(out, element, gradient.bits.size, shapes, exact=False)
+                result = out
+            codec = self.codec.at(name, gradient.bits.size, step)
+            whence = origin(codec.recipe(), name, gradient.shape, step, tensors)
+            if self.algorithm in WITHOUT_FRAME:
+                pass
+            elif self.feedback is not None:
+                frame = self.feedback.encode(
+                    name, grad, step=step, tensors=tensors, sender=(rank, size)
+                )
+            else:
+                frame = codec.encode(
+                    grad, name=name, step=step, tensors=tensors, sender=(rank, size)
+                )
+        except Exception as error:  # whatever it is, the others must hear of it, or wait for ever
             failure = error
-        self.codec_seconds += perf_counter() - started
+        self._settle(0, perf_counter() - started)
         memories = [self.feedback] if self.feedback is not None and frame.size else []
         try:
-            mine = self._describe(name, gradient, tensors, step, frame, failure)
+            mine = self._describe(name, gradient, tensors, step, form, frame, failure)
             descriptors = self._agree(mine, failure)
             exchange = Exchange(
                 self._communicator, codec, self.feedback, self.server, memories, name, step, frame,
                 gradient, descriptors, partial(self._between, name, gradient, step, tensors),
             )  # fmt: skip
-            try:
-                self._plan = self._choose(exchange)
-                parts = ALGORITHMS[self._plan.algorithm](exchange)
-                exchange.agree()
-            finally:
-                self.bytes_sent += exchange.bytes_sent
-                self.codec_seconds += exchange.codec_seconds
+            self._plan = self._choose(exchange)
+            finish = self._begin(exchange, self._plan.algorithm)
         except BaseException:
             for memory in memories:
                 memory.rollback(name)
             raise
-        started = perf_counter()
-        flat.fill(0)
-        for part in parts:
-            part.add(flat, self._kernels)
-        if self.op == "mean":
-            np.divide(flat, flat.dtype.type(self._communicator.size), out=flat)
-        for memory in memories:
-            memory.commit(name)
-        self.codec_seconds += perf_counter() - started
-        return result
+        divisor, whence = size if self.op == "mean" else 1, whence._replace(contributions=size)
+        return Pending(exchange, finish, self._settle, form, result, divisor, whence)
+
+    def plan(self) -> Plan:
+        """The algorithm of the last call, the times that were predicted for all, and the reason.
+
+        Raises
+        ------
+        StateError
+            If no ranks have agreed on a call yet.
+        """
+        if self._plan is None:
+            raise StateError("no call has been made, so nothing was chosen: call the allreduce")
+        return self._plan
+
+    def _begin(self, exchange: Exchange, algorithm: str) -> Callable[[], list[Part]]:
+        """Send what can be sent ahead; what is left to do."""
+        if algorithm == "allgather":
+            return partial(allgather.finish, exchange, allgather.start(exchange))
+        return partial(ALGORITHMS[algorithm], exchange)
+
+    def _settle(self, bytes_sent: int, codec_seconds: float) -> None:
+        self.bytes_sent += bytes_sent
+        self.codec_seconds += codec_seconds
 
     def _describe(
         self,
@@ -202,6 +252,7 @@ class Allreduce:
         gradient: Gradient,
         tensors: Layout | None,
         step: int,
+        form: str,
         frame: Frame,
         failure: Exception | None,
     ) -> NDArray[np.void]:
@@ -210,9 +261,10 @@ class Allreduce:
         mine["magic"], mine["version"], mine["sequence"] = MAGIC, VERSION, self._sequence
         mine["status"] = READY if failure is None else failure_status(failure)
         if failure is None:
-            mine["codec"] = self._hash(f"{self.op} {self.algorithm} {self.codec!r}")
+            mine["codec"] = self._hash(f"{self.op} {self.algorithm} {form} {self.codec!r}")
             mine["name"] = self._hash(name) & 0xFFFF_FFFF
-            mine["layout"] = self._hash(repr((gradient.shape, tensors))) & 0xFFFF_FFFF
+            parts = [(part, tuple(map(int, shape))) for part, shape in tensors or ()]
+            mine["layout"] = self._hash(f"{gradient.shape} {parts}") & 0xFFFF_FFFF
             mine["elements"], mine["dtype"] = gradient.bits.size, gradient.element.type
             mine["step"], mine["bytes"] = step, frame.size
             if frame.size:
@@ -230,18 +282,6 @@ class Allreduce:
         except Exception as error:
             raise error from failure
         return everyone
-
-    def plan(self) -> Plan:
-        """The algorithm of the last call, the times that were predicted for all, and the reason.
-
-        Raises
-        ------
-        StateError
-            If no ranks have agreed on a call yet.
-        """
-        if self._plan is None:
-            raise StateError("no call has been made, so nothing was chosen: call the allreduce")
-        return self._plan
 
     def _choose(self, exchange: Exchange) -> Plan:
         """The same on all ranks, since all it depends on is."""
@@ -273,7 +313,8 @@ class Allreduce:
         heads, before = self._heads, (self._heads.bytes_sent, self._heads.codec_seconds)
         grad = None if total is None else total.reshape(gradient.shape)
         try:
-            return heads(name, grad, step=step, tensors=tensors)
+            result: Numbers = heads(name, grad, step=step, tensors=tensors)
+            return result
         finally:
             self.bytes_sent += heads.bytes_sent - before[0]
             self.codec_seconds += heads.codec_seconds - before[1]

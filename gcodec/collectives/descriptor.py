@@ -52,7 +52,7 @@ _SPEAKING: Final[tuple[tuple[str, str, Says], ...]] = (
     ("sequence", "the number of allreduce calls so far", str),
 )
 _AGREED: Final[tuple[tuple[str, str, Says], ...]] = (
-    ("codec", "the codec, the operation or the algorithm", None),
+    ("codec", "the codec, the operation, the algorithm or the form", None),
     ("name", "the tensor's name", None),
     ("elements", "the number of elements", str),
     ("dtype", "the element type", _element),

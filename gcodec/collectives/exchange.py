@@ -131,6 +131,16 @@ class Exchange:
             raise error from self.failure
         return told[:, 1:]
 
+    def commit(self) -> None:
+        """All ranks have the sum: what messages did not carry is now the residual."""
+        for memory in self.memories:
+            memory.commit(self.name)
+
+    def rollback(self) -> None:
+        """There is no sum: residuals stay as they were."""
+        for memory in self.memories:
+            memory.rollback(self.name)
+
     def allgatherv(self, message: Bytes, sizes: NDArray[np.int64]) -> Iterable[Bytes]:
         """As of `Communicator`, counted."""
         self.bytes_sent += message.size

@@ -106,7 +106,7 @@ def failing(fault, codec, memories):
 @pytest.mark.parametrize(
     ("fault", "says"),
     [
-        ("codec", "the codec, the operation or the algorithm: rank 0, 2 against rank 1"),
+        ("codec", "the algorithm or the form: rank 0, 2 against rank 1"),
         ("shape", "the shape of the tensor"),
         ("length", "50 on rank 0, 2 against 51 on rank 1"),
         ("name", "the tensor's name"),
