@@ -32,7 +32,7 @@ def test_every_algorithm_with_any_number_of_ranks(mpirun, ranks):
 
 
 def test_buckets_in_flight_and_the_memory_of_an_allgather(mpirun):
-    """All frames, 8 bytes for each element in them, and a twentieth of the gradient to encode."""
+    """All frames, 8 bytes for each element in them, and a sixteenth of the gradient to encode."""
     done = mpirun("buckets.py", 4)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[]"

@@ -41,7 +41,7 @@ scratch.forget()
 tracemalloc.start()
 allreduce("big", grad, out=out)
 peak = tracemalloc.get_traced_memory()[1]
-stated = comm.size * (len(frame) + 8 * (n // 100)) + grad.nbytes // 20
+stated = comm.size * (len(frame) + 8 * (n // 100)) + grad.nbytes // 16
 if peak > stated:
     wrong.append(f"{peak:,} bytes at most, not {stated:,}")
 wrong = [what for own in comm.allgather(wrong) for what in own]
