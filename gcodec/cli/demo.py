@@ -21,6 +21,7 @@ from typing import IO, Any, Final, NamedTuple
 import numpy as np
 
 from ..errors import BackendUnavailableError, GcodecError
+from . import network
 from .images import CLASSES, load_digits_images, load_npz
 from .report import check_plot, draw, summarize, table
 from .training import Config, Epoch
@@ -70,6 +71,12 @@ def add_parser(subparsers: Any) -> None:
         "(default: the handwritten digits of scikit-learn)",
     )
     parser.add_argument(
+        "--network",
+        metavar="RATE",
+        help="let each rank send so many bits per second, such as 100mbit, over a shaped loopback, "
+        "and show the time to the same accuracy",
+    )
+    parser.add_argument(
         "--plot", type=Path, metavar="FILE.png", help="draw test accuracy against bytes sent"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
@@ -82,6 +89,8 @@ def run(args: argparse.Namespace) -> int:
 
     get_codec(args.codec)  # a wrong recipe is refused before anything starts
     launcher = _launcher()
+    if args.network is not None:
+        _check_network(args.network)
     if args.plot is not None:
         check_plot(args.plot)
     images = load_digits_images() if args.data is None else load_npz(args.data)
@@ -97,6 +106,7 @@ def run(args: argparse.Namespace) -> int:
             batch=schedule.batch,
             learning_rate=schedule.learning_rate,
             momentum=MOMENTUM,
+            network=args.network,
         )
         if len(images["train_labels"]) < config.ranks * config.batch:
             raise GcodecError(
@@ -127,6 +137,16 @@ def _at_least(least: int) -> Callable[[str], int]:
     return number
 
 
+def _check_network(rate: str) -> None:
+    try:
+        network.bits_per_second(rate)
+    except ValueError as error:
+        raise GcodecError(f"--network: {error}") from error
+    reason = network.why_not()
+    if reason:
+        raise GcodecError(f"this system shapes no network ({reason}): leave --network out")
+
+
 def _launcher() -> str:
     beside = Path(sys.executable).with_name("mpirun")
     launcher = str(beside) if beside.exists() else shutil.which("mpirun")
@@ -145,11 +165,16 @@ def _train(launcher: str, config: Config) -> Iterator[Epoch]:
     """Start the ranks and yield what rank 0 reports; no rank outlives this."""
     threads = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "NUMBA_NUM_THREADS")
     module = ["-m", "mpi4py", "-m", "gcodec.cli.training", json.dumps(config._asdict())]
+    command = [launcher, "-n", str(config.ranks), sys.executable, *module]
+    environment = {**os.environ, **dict.fromkeys(threads, "1")}
+    if config.network is not None:
+        command = network.shaped(command, network.bits_per_second(config.network), config.ranks)
+        environment |= network.OVER_TCP
     bar = _Bar(config)
     with TemporaryFile("w+") as errors:
         ranks = subprocess.Popen(
-            [launcher, "-n", str(config.ranks), sys.executable, *module],
-            env={**os.environ, **dict.fromkeys(threads, "1")},
+            command,
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,

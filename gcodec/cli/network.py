@@ -61,7 +61,7 @@ def why_not() -> str:
     """Why nothing can be shaped here; empty if it can."""
     missing = [tool for tool in ("unshare", "ip", "tc") if shutil.which(tool) is None]
     if missing:
-        return f"{' and '.join(missing)} of util-linux and iproute2 missing"
+        return f"no {', '.join(missing)}: util-linux and iproute2 have them"
     try:
         tried = subprocess.run(
             shaped(["true"], 10**8, 1), capture_output=True, text=True, timeout=PROBE_SECONDS,

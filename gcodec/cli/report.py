@@ -35,11 +35,16 @@ def summarize(data: str, images: Images, config: Config, history: list[Epoch]) -
                 {
                     "bytes_moved": moved * sum(epoch.bytes_sent for epoch in point) / config.seeds,
                     "accuracy": sum(epoch.accuracy for epoch in point) / config.seeds,
+                    "seconds": sum(epoch.step_seconds for epoch in point) / config.seeds,
                 }
                 for point in points
             ],
         }
     dense, sparse = modes["dense"], modes["gcodec"]
+    target = min(max(point["accuracy"] for point in found["curve"]) for found in modes.values())
+    for found in modes.values():
+        reached = (point["seconds"] for point in found["curve"] if point["accuracy"] >= target)
+        found["seconds_to_target"] = next(reached)
     return {
         **config._asdict(),
         "data": data,
@@ -49,6 +54,7 @@ def summarize(data: str, images: Images, config: Config, history: list[Epoch]) -
         "cores": os.cpu_count(),
         "steps": max(epoch.steps for epoch in history),
         "modes": modes,
+        "target_accuracy": target,
         "accuracy_difference": sparse["accuracy"] - dense["accuracy"],
         "ratio_handed_over": dense["bytes_handed_over"] / sparse["bytes_handed_over"],
         "ratio_moved": dense["bytes_moved"] / sparse["bytes_moved"],
@@ -79,6 +85,10 @@ def table(summary: dict[str, Any]) -> str:
         row("whole step", "seconds_per_step", milliseconds),
         row("same parameter bits on all ranks", "identical", lambda same: "yes" if same else "NO"),
     ]
+    if summary["network"] is not None:
+        gain = f"{dense['seconds_to_target'] / sparse['seconds_to_target']:.1f}x faster"
+        title = f"until {summary['target_accuracy']:.2%} are right"
+        rows.insert(-1, row(title, "seconds_to_target", "{:.1f} s".format, gain))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     table = [
         f"{title:{widths[0]}}  {left:>{widths[1]}}  {right:>{widths[2]}}  {note}".rstrip()
@@ -90,9 +100,11 @@ network  {layers}, {parameters:,} parameters
 ranks    {ranks}, on {cores} cores
 runs     {seeds} in each mode, of {epochs} epochs or {steps:,} steps
 codec    {codec}
-"""
+{link}"""
     layers = "-".join(map(str, summary["widths"]))
-    return "\n".join([heading.format(**summary, layers=layers), *table])
+    rate = summary["network"]
+    link = f"link     {rate} for each rank, TCP over a shaped loopback\n" if rate else ""
+    return "\n".join([heading.format(**summary, layers=layers, link=link), *table])
 
 
 def draw(path: Path, summary: dict[str, Any]) -> None:

@@ -35,6 +35,7 @@ class Config(NamedTuple):
     batch: int  # images per rank and step
     learning_rate: float  # falls linearly to 0
     momentum: float
+    network: str | None = None  # bits per second of each rank, such as 100mbit; None: as it is
 
 
 class Epoch(NamedTuple):

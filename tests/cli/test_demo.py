@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gcodec.cli import demo, images, report
+from gcodec.cli import demo, images, network, report
 from gcodec.cli.files import FileError
 from gcodec.cli.training import Config, Network
 from gcodec.errors import BackendUnavailableError, GcodecError, UnknownRecipeError
@@ -230,6 +230,44 @@ def test_table_and_plot_of_a_file(installed, tmp_path, capsys):
     assert "codec    topk:ratio=0.1" in table
     assert table.split()[-2:] == ["yes", "yes"]
     assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.mpi
+@pytest.mark.timeout(120)
+def test_a_slow_network_is_where_compression_is_faster(installed, capsys):
+    if network.why_not():
+        pytest.skip(network.why_not())
+    options = ["--ranks", 2, "--epochs", 2, "--network", "200mbit"]
+    assert demo.run(arguments(*options, "--json")) == 0
+    found = json.loads(capsys.readouterr().out)
+    dense, sparse = (found["modes"][mode] for mode in MODES)
+    wire = dense["bytes_moved"] * 8 / 200e6
+    assert dense["curve"][-1]["seconds"] > 0.9 * wire  # a lower bound, however busy the machine is
+    for mode in dense, sparse:
+        reached = [p["seconds"] for p in mode["curve"] if p["accuracy"] >= found["target_accuracy"]]
+        assert mode["seconds_to_target"] == reached[0]
+    text = report.table(found)
+    assert "link     200mbit for each rank" in text
+    assert "x faster" in text
+
+
+def test_networks_that_are_none_are_refused(installed, monkeypatch):
+    for rate in ("fast", "100", "-1mbit", "0mbit"):
+        with pytest.raises(GcodecError, match="no rate"):
+            demo.run(arguments(f"--network={rate}"))
+    monkeypatch.setattr(network, "why_not", lambda: "tc of iproute2 missing")
+    with pytest.raises(GcodecError, match=r"tc of iproute2 missing.*leave --network out"):
+        demo.run(arguments("--network", "100mbit"))
+
+
+def test_rates_and_what_is_missing(monkeypatch):
+    rates = {"500kbit": 500_000, "100mbit": 10**8, "1.5Gbit": 1_500_000_000}
+    assert {text: network.bits_per_second(text) for text in rates} == rates
+    command = network.shaped(["mpirun", "-n", "4"], 10**9, 4)
+    assert command[-3:] == ["mpirun", "-n", "4"]
+    assert "rate 4000000000bit" in " ".join(command)
+    monkeypatch.setattr(network.shutil, "which", lambda tool: None if tool == "tc" else tool)
+    assert network.why_not() == "no tc: util-linux and iproute2 have them"
 
 
 @pytest.mark.mpi
