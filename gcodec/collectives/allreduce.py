@@ -22,7 +22,7 @@ from . import allgather, dense, gtopk, hierarchical, oktopk, plain, quantized, s
 from .communicator import Communicator
 from .costs import MODELS, Costs, Load, Plan, choose, measure
 from .descriptor import DESCRIPTOR, MAGIC, READY, VERSION, check_agreement, failure_status
-from .exchange import Exchange, Part, sum_type
+from .exchange import Call, Exchange, Part, sum_type
 from .pending import FORMS, Pending
 
 Algorithm = Callable[[Exchange], list[Part]]
@@ -211,10 +211,9 @@ class Allreduce:
         try:
             mine = self._describe(name, gradient, tensors, step, form, frame, failure)
             descriptors = self._agree(mine, failure)
-            exchange = Exchange(
-                self._communicator, codec, self.feedback, self.server, memories, name, step, frame,
-                gradient, descriptors, partial(self._between, name, gradient, step, tensors),
-            )  # fmt: skip
+            call = Call(codec, self.feedback, self.server, name, step, gradient, frame)
+            between = partial(self._between, name, gradient, step, tensors)
+            exchange = Exchange(self._communicator, call, memories, descriptors, between)
             self._plan = self._choose(exchange)
             finish = self._begin(exchange, self._plan.algorithm)
         except BaseException:

@@ -47,56 +47,58 @@ class Part(NamedTuple):
             decoder.add(self.content, own, 1.0, kernels)
 
 
+class Call(NamedTuple):
+    """What one rank brings to a call.
+
+    codec : of this tensor at this step
+    feedback : with an open message of `name`, if the algorithm sends frames
+    server : what owners' second rounding leaves, if there is feedback
+    frame : this rank's; empty if the algorithm sends none
+    """
+
+    codec: Codec
+    feedback: ErrorFeedback | None
+    server: ErrorFeedback | None
+    name: str
+    step: int
+    gradient: Gradient
+    frame: Frame
+
+
 class Exchange:
     """One call on one rank.
 
     Parameters
     ----------
     communicator : Communicator
-    codec : Codec
-        Of this tensor at this step.
-    feedback : ErrorFeedback or None
-        With an open message of `name`, if the algorithm sends frames.
-    server : ErrorFeedback or None
-        What owners' second rounding leaves, if there is feedback.
+    call : Call
+        Its fields are attributes here, too.
     memories : list of ErrorFeedback
-        Those with an open message of `name`: committed if all goes well, else rolled back.
-    name, step : str, int
-    frame : Frame
-        This rank's; empty if the algorithm sends none.
-    gradient : Gradient
+        Those with an open message of this name: committed if all goes well, else rolled back.
     descriptors : structured array
         Of all ranks, which agree.
     between : callable
         `between(communicator, gradient)` is the sum over the ranks of another communicator, by the
-        same codec and feedback; None if it failed.
+        same codec and feedback.
     """
 
     def __init__(
         self,
         communicator: Communicator,
-        codec: Codec,
-        feedback: ErrorFeedback | None,
-        server: ErrorFeedback | None,
+        call: Call,
         memories: list[ErrorFeedback],
-        name: str,
-        step: int,
-        frame: Frame,
-        gradient: Gradient,
         descriptors: NDArray[np.void],
-        between: "Callable[[Communicator, Numbers | None], Numbers]",
+        between: Callable[[Communicator, Numbers | None], Numbers],
     ) -> None:
-        self.communicator, self.codec = communicator, codec
-        self.feedback, self.server = feedback, server
-        self.memories = memories
-        self._between = between
-        self.name, self.step, self.frame, self.gradient = name, step, frame, gradient
-        self.n, self.dtype = int(gradient.bits.size), sum_type(gradient)
+        self.communicator, self.memories, self._between = communicator, memories, between
+        self.codec, self.feedback, self.server, self.name, self.step = call[:5]
+        self.gradient, self.frame = call.gradient, call.frame
+        self.n, self.dtype = int(call.gradient.bits.size), sum_type(call.gradient)
         self.rank, self.size = communicator.rank, communicator.size
         self.sizes = descriptors["bytes"].astype(np.int64)
         self.stored = descriptors["stored"].astype(np.int64)
         self.chunk_log2 = int(descriptors["chunk_log2"][0])
-        self.kernels = codec.recipe().kernels
+        self.kernels = call.codec.recipe().kernels
         self.bytes_sent = 0
         self.codec_seconds = 0.0
         self.failure: Exception | None = None

@@ -68,7 +68,9 @@ class MPICommunicator:
                 arriving[source].append(self._comm.Irecv([part, self._mpi.BYTE], source, TAG))
             for part in self._pieces(messages[target]):
                 leaving.append(self._comm.Isend([part, self._mpi.BYTE], target, TAG))
-        return self._arrivals(received, arriving, leaving)
+        arrivals = self._arrivals(received, arriving, leaving)
+        next(arrivals)
+        return arrivals
 
     def nodes(self) -> "tuple[MPICommunicator, MPICommunicator | None]":
         """Split off when first asked for, collectively, and kept."""
@@ -95,8 +97,13 @@ class MPICommunicator:
     def _arrivals(
         self, received: list[Bytes], arriving: list[list[Any]], leaving: list[Any]
     ) -> Iterator[Bytes]:
-        """Messages in rank order; everything has gone and come when this ends or is closed."""
+        """Nothing, then messages in rank order.
+
+        Everything has gone and come when this ends or is closed, which it also is when nothing
+        refers to it any more: MPI never writes to memory that was given back.
+        """
         try:
+            yield received[0][:0]
             for message, requests in zip(received, arriving, strict=True):
                 self._mpi.Request.Waitall(requests)
                 yield message
