@@ -1,10 +1,12 @@
-"""Ranks on one machine as if each were a node of a slow network: a private, shaped loopback.
+"""Ranks on one machine as if each were a node of a slow network.
 
 The launcher runs in a network namespace of its own, whose loopback lets through so many bits per
 second (`tbf`), and MPI is told to use TCP for everything. No rights are needed where the system
-lets users have namespaces. The loopback is one queue that all ranks share, so it gets the rate of
-one node times the ranks: the same as a switch for exchanges in which all ranks send as much, too
-kind to those through one rank. Latency is what the CPU needs for a packet.
+lets users have namespaces, and everything is gone when the command ends. The loopback is one queue
+that all ranks share, so it gets the rate of one node times the ranks: the same as a switch for
+exchanges in which all ranks send as much, too kind to those through one rank. `star` is faithful
+there, too: a namespace for each rank, and a switch with a shaped line to each. Latency is what the
+CPU needs for a packet.
 """
 
 import re
@@ -47,14 +49,38 @@ def shaped(command: Sequence[str], rate: int, ranks: int) -> list[str]:
 
     Its environment must have `OVER_TCP`.
     """
-    total = rate * ranks
-    burst = max(16_384, total // 8192)  # the least that still lets the rate through
-    script = (
-        "ip link set lo mtu 1500 up && "
-        f"tc qdisc add dev lo root tbf rate {total}bit burst {burst} latency 100ms && "
-        'exec "$@"'
-    )
+    script = f'ip link set lo mtu 1500 up && {_limit("tc", "lo", rate * ranks)} && exec "$@"'
     return ["unshare", "-Urn", "sh", "-c", script, "sh", *command]
+
+
+def star(mpirun: str, command: Sequence[str], rate: int, ranks: int) -> list[str]:
+    """A command on so many ranks, each in a namespace, with `rate` bits per second each way.
+
+    For launchers that say PMI_RANK (MPICH, Intel MPI). Its environment must have `OVER_TCP`, but
+    with the interface eth0 instead of lo.
+    """
+    lines = ["set -e", "mount -t tmpfs none /run", "mkdir /run/netns"]
+    lines += ["ip link add sw type bridge", "ip link set sw up"]
+    for rank in range(ranks):
+        lines += [
+            f"ip netns add h{rank}",
+            f"ip link add p{rank} type veth peer name eth0 netns h{rank}",
+            f"ip -n h{rank} addr add 198.18.{rank // 200}.{rank % 200 + 1}/15 dev eth0",
+            f"ip -n h{rank} link set lo up",
+            f"ip -n h{rank} link set eth0 up",
+            f"ip link set p{rank} master sw up",
+            _limit(f"tc -n h{rank}", "eth0", rate),
+            _limit("tc", f"p{rank}", rate),
+        ]
+    lines.append('exec "$@"')
+    inside = ["sh", "-c", 'exec nsenter --net=/run/netns/h$PMI_RANK "$@"', "sh"]
+    begin = ["unshare", "-Urnm", "sh", "-c", "\n".join(lines), "sh"]
+    return [*begin, mpirun, "-n", str(ranks), *inside, *command]
+
+
+def _limit(tc: str, device: str, rate: int) -> str:
+    burst = max(5120, rate // 8192)  # the least that still lets the rate through
+    return f"{tc} qdisc add dev {device} root tbf rate {rate}bit burst {burst} latency 100ms"
 
 
 def why_not() -> str:

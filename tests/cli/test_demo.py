@@ -260,16 +260,6 @@ def test_networks_that_are_none_are_refused(installed, monkeypatch):
         demo.run(arguments("--network", "100mbit"))
 
 
-def test_rates_and_what_is_missing(monkeypatch):
-    rates = {"500kbit": 500_000, "100mbit": 10**8, "1.5Gbit": 1_500_000_000}
-    assert {text: network.bits_per_second(text) for text in rates} == rates
-    command = network.shaped(["mpirun", "-n", "4"], 10**9, 4)
-    assert command[-3:] == ["mpirun", "-n", "4"]
-    assert "rate 4000000000bit" in " ".join(command)
-    monkeypatch.setattr(network.shutil, "which", lambda tool: None if tool == "tc" else tool)
-    assert network.why_not() == "no tc: util-linux and iproute2 have them"
-
-
 @pytest.mark.mpi
 @pytest.mark.timeout(120)
 def test_failing_ranks_end_with_their_error(installed, tmp_path, capsys):
