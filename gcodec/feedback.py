@@ -4,7 +4,7 @@ Error feedback: Seide et al. (Interspeech 2014), Aji and Heafield (EMNLP 2017), 
 (ICML 2019). Momentum correction: Deep Gradient Compression, Lin et al. (ICLR 2018).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from math import isfinite, sqrt
@@ -183,6 +183,10 @@ class ErrorFeedback:
         if state is None or not state.open:
             raise StateError(f"no open message of {name!r}: encode comes before retain")
         state.then["residual"].reshape(-1)[keys] += values
+
+    def __iter__(self) -> Iterator[str]:
+        """Names of the tensors that have a residual."""
+        return iter(list(self._tensors))
 
     def residual(self, name: str) -> NDArray[Any]:
         """The committed residual of `name`: a read-only view, good until the next `encode`."""

@@ -207,7 +207,7 @@ class Allreduce:
         except Exception as error:  # whatever it is, the others must hear of it, or wait for ever
             failure = error
         self._settle(0, perf_counter() - started)
-        memories = [self.feedback] if self.feedback is not None and frame.size else []
+        memories = [(self.feedback, name)] if self.feedback is not None and frame.size else []
         try:
             mine = self._describe(name, gradient, tensors, step, form, frame, failure)
             descriptors = self._agree(mine, failure)
@@ -217,8 +217,8 @@ class Allreduce:
             self._plan = self._choose(exchange)
             finish = self._begin(exchange, self._plan.algorithm)
         except BaseException:
-            for memory in memories:
-                memory.rollback(name)
+            for memory, opened in memories:
+                memory.rollback(opened)
             raise
         divisor, whence = size if self.op == "mean" else 1, whence._replace(contributions=size)
         return Pending(exchange, finish, self._settle, form, result, divisor, whence)

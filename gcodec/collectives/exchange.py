@@ -28,6 +28,7 @@ from .descriptor import READY, check_statuses, failure_status
 Result = TypeVar("Result")
 Bytes = NDArray[np.uint8]
 Sound = Content | Fields
+Memory = tuple[ErrorFeedback, str]
 NOTHING: Bytes = read_only(np.empty(0, np.uint8))
 
 
@@ -73,8 +74,8 @@ class Exchange:
     communicator : Communicator
     call : Call
         Its fields are attributes here, too.
-    memories : list of ErrorFeedback
-        Those with an open message of this name: committed if all goes well, else rolled back.
+    memories : list of (ErrorFeedback, str)
+        Open messages, by their names: committed if all goes well, else rolled back.
     descriptors : structured array
         Of all ranks, which agree.
     between : callable
@@ -86,7 +87,7 @@ class Exchange:
         self,
         communicator: Communicator,
         call: Call,
-        memories: list[ErrorFeedback],
+        memories: list[Memory],
         descriptors: NDArray[np.void],
         between: Callable[[Communicator, Numbers | None], Numbers],
     ) -> None:
@@ -102,6 +103,7 @@ class Exchange:
         self.bytes_sent = 0
         self.codec_seconds = 0.0
         self.failure: Exception | None = None
+        self.outdated: list[Memory] = []
 
     def attempt(self, work: Callable[..., Result], *arguments: Any) -> Result | None:
         """What `work` returns; None if it failed, which `agree` then tells all ranks."""
@@ -135,13 +137,15 @@ class Exchange:
 
     def commit(self) -> None:
         """All ranks have the sum: what messages did not carry is now the residual."""
-        for memory in self.memories:
-            memory.commit(self.name)
+        for memory, name in self.memories:
+            memory.commit(name)
+        for memory, name in self.outdated:
+            memory.reset(name)
 
     def rollback(self) -> None:
         """There is no sum: residuals stay as they were."""
-        for memory in self.memories:
-            memory.rollback(self.name)
+        for memory, name in self.memories:
+            memory.rollback(name)
 
     def allgatherv(self, message: Bytes, sizes: NDArray[np.int64]) -> Iterable[Bytes]:
         """As of `Communicator`, counted."""

@@ -8,6 +8,7 @@ feedback) and goes into the sum of the next step. Everybody, the owner too, deco
 import numpy as np
 
 from ..arrays import Numbers
+from ..feedback import ErrorFeedback
 from ..format.directory import count_chunks
 from .exchange import NOTHING, Bytes, Exchange, Part, ends
 from .split import FRAME, chunk_bounds, gather_sums, sum_of_own
@@ -18,18 +19,32 @@ def reduce(exchange: Exchange) -> list[Part]:
     chunks = count_chunks(exchange.n, exchange.chunk_log2)
     bounds = chunk_bounds(exchange, ends(chunks, exchange.size))
     total = sum_of_own(exchange, bounds)
-    message = exchange.attempt(code, exchange, total)
+    start, stop = bounds[exchange.rank : exchange.rank + 2]
+    message = exchange.attempt(code, exchange, total, f"{exchange.name} {start}:{stop}")
     return gather_sums(exchange, bounds, FRAME, NOTHING if message is None else message)
 
 
-def code(exchange: Exchange, total: Numbers) -> Bytes:
-    """A sum through the codec; what it loses stays in the owner's memory."""
+def code(exchange: Exchange, total: Numbers, name: str) -> Bytes:
+    """A sum through the codec; what it loses stays in the owner's memory, under its range."""
+    if exchange.server is not None:
+        hand_over(exchange, exchange.server, name)
     if not total.size:
         return NOTHING
     sender = exchange.rank, exchange.size
     if exchange.server is None:
-        codec, name = exchange.codec, exchange.name
+        codec = exchange.codec
         return np.asarray(codec.encode(total, name=name, step=exchange.step, sender=sender))
-    frame = exchange.server.encode(exchange.name, total, step=exchange.step, sender=sender)
-    exchange.memories.append(exchange.server)
+    frame = exchange.server.encode(name, total, step=exchange.step, sender=sender)
+    exchange.memories.append((exchange.server, name))
     return np.asarray(frame)
+
+
+def hand_over(exchange: Exchange, server: ErrorFeedback, name: str) -> None:
+    """What is owed of ranges that this rank owned before goes to its residual.
+
+    Ranges change with the chunk size, and that with the ratio of a `WarmUp`.
+    """
+    for old in [key for key in server if key != name and key.rpartition(" ")[0] == exchange.name]:
+        start, stop = map(int, old.rpartition(" ")[2].split(":"))
+        exchange.retain(np.arange(start, stop), server.residual(old))
+        exchange.outdated.append((server, old))
