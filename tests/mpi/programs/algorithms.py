@@ -1,4 +1,5 @@
-"""Every algorithm for three steps with error feedback, over MPI; rank 0 prints what went wrong."""
+"""Every algorithm for three steps with error feedback, over MPI; rank 0 prints what went
+wrong, the number of nodes, and whether this is MPICH."""
 
 import hashlib
 
@@ -7,7 +8,7 @@ from mpi4py import MPI
 
 import gcodec
 from gcodec.collectives import ALGORITHMS
-from gcodec.mpi import Allreduce
+from gcodec.mpi import Allreduce, MPICommunicator
 
 world = MPI.COMM_WORLD
 half = world.Split(color=world.rank % 2)
@@ -37,5 +38,6 @@ for comm in (world, half):
     if len({digests[name] for name in ("allgather", "split", "dense", "auto")}) != 1:
         wrong.append("bits depend on the algorithm")
 wrong = [what for own in world.allgather(wrong) for what in own]
+inside, across = MPICommunicator(world).nodes()
 if world.rank == 0:
-    print(wrong)
+    print(wrong, across.size, "MPICH" in MPI.Get_library_version())
