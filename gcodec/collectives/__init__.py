@@ -3,5 +3,6 @@
 from .allreduce import ALGORITHMS, Allreduce
 from .communicator import Communicator
 from .costs import Plan
+from .pending import Pending
 
-__all__ = ["ALGORITHMS", "Allreduce", "Communicator", "Plan"]
+__all__ = ["ALGORITHMS", "Allreduce", "Communicator", "Pending", "Plan"]

@@ -86,6 +86,8 @@ class Allreduce:
         op: Literal["mean", "sum"] = "mean",
         algorithm: str = "allgather",
     ) -> None:
+        if not hasattr(codec, "at"):
+            raise TypeError(f"codec is a Codec, WarmUp or Exclude, not {codec!r}")
         if op not in ("mean", "sum"):
             raise ValueError(f"op is 'mean' or 'sum', not {op!r}")
         if feedback is not None and feedback.codec != codec:

@@ -213,5 +213,7 @@ def test_wrong_construction():
     codec = gcodec.get_codec("topk:k=3")
     with pytest.raises(ValueError, match="op is 'mean' or 'sum'"):
         Allreduce(None, codec, op="max")
+    with pytest.raises(TypeError, match="codec is a Codec, WarmUp or Exclude, not 'topk:k=3'"):
+        Allreduce(None, "topk:k=3")
     with pytest.raises(ValueError, match="feedback is for"):
         Allreduce(None, codec, feedback=gcodec.ErrorFeedback(gcodec.get_codec("topk:k=4")))
