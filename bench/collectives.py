@@ -29,6 +29,7 @@ from gcodec.collectives import Allreduce
 
 CODEC = "reclog:ratio={},per_octave=4"
 ALGORITHMS = ("auto", "allgather", "split", "dense", "quantized", "gtopk", "oktopk")
+BUCKETS = {"4 buckets, one by one": False, "4 buckets, ahead": True}
 EXACT = ("auto", "allgather", "split", "dense")
 WHOLE = ("MPI_Allreduce", "16 bits")
 """One warm-up is enough for these where a round takes seconds."""
@@ -80,6 +81,26 @@ class Sparse:
     def __call__(self, i):
         before = self.link.moved, self.call.codec_seconds
         self.call("w", window(self.pool, i), step=i, out=self.out)
+        return self.link.moved - before[0], self.call.codec_seconds - before[1]
+
+
+class Buckets(Sparse):
+    """The same in four buckets, each started while the last is on its way, or after it."""
+
+    def __init__(self, comm, pool, density, ahead):
+        super().__init__(comm, pool, density, "allgather")
+        self.ahead = ahead
+
+    def __call__(self, i):
+        before = self.link.moved, self.call.codec_seconds
+        pending = []
+        parts = np.split(window(self.pool, i), 4), np.split(self.out, 4)
+        for name, (part, out) in enumerate(zip(*parts, strict=True)):
+            pending.append(self.call.start(str(name), part, step=i, out=out))
+            if not self.ahead:
+                pending.pop().wait()
+        for each in pending:
+            each.wait()
         return self.link.moved - before[0], self.call.codec_seconds - before[1]
 
 
@@ -148,6 +169,8 @@ def rank_main(task):
     }
     for algorithm in task["algorithms"]:
         contenders[algorithm] = Sparse(comm, pool, task["density"], algorithm)
+    for name, ahead in BUCKETS.items():
+        contenders[name] = Buckets(comm, pool, task["density"], ahead)
     records = {name: [] for name in contenders}
     for i in range(-2, task["rounds"]):
         for name, contender in contenders.items():

@@ -67,7 +67,6 @@ class Allreduce:
         call, its frames or parts of them, and 8 or more whenever ranks agree.
     codec_seconds : float
         Seconds spent encoding and decoding so far.
-
     server : ErrorFeedback or None
         What owners still owe where `quantized` is used with feedback: part of a rank's state.
 
