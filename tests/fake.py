@@ -9,7 +9,7 @@ import numpy as np
 class Group:
     """What the ranks of a communicator share."""
 
-    def __init__(self, size, timeout=30):
+    def __init__(self, size, timeout=240):  # kernels may be compiled meanwhile
         self.barrier, self.slots = Barrier(size, timeout=timeout), [None] * size
 
 
