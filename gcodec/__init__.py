@@ -67,6 +67,7 @@ if TYPE_CHECKING:
         Threshold,
         TopK,
     )
+    from .sketching import CountSketch
     from .slicing import slice
     from .verification import Verification, verify
 
@@ -127,6 +128,7 @@ _HOMES = {
         "Threshold",
         "TopK",
     ),
+    "sketching": ("CountSketch",),
     "slicing": ("slice",),
     "verification": ("Verification", "verify"),
     "warming": ("warmup",),
@@ -140,6 +142,7 @@ __all__ = [
     "Cast",
     "Codec",
     "Corrupt",
+    "CountSketch",
     "DGCSampling",
     "Dense",
     "ErrorFeedback",

@@ -67,7 +67,10 @@ def unpack_chunks(
 
 
 def _parse(frame: Any, kernels: ModuleType) -> wire.Parsed:
-    return wire.parse(arrays.as_bytes(frame), kernels)
+    parsed = wire.parse(arrays.as_bytes(frame), kernels)
+    if parsed.sketch is not None:
+        raise Mismatch("the frame is a count-sketch and holds no elements: CountSketch.decode it")
+    return parsed
 
 
 def prove(frame: Any, dtype: np.dtype[Any], kernels: ModuleType) -> Content | dense.Fields:

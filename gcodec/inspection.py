@@ -13,6 +13,7 @@ from .format import ids
 from .format.directory import KEY_HIGH, KEY_INDEX, KEY_LOW, SIGN, plane_words
 from .format.elements import Patterns
 from .format.scales import UNSCALED
+from .format.sketch import count_positions
 from .kernels import load
 
 
@@ -24,7 +25,8 @@ class Inspection:
     for half a word on average where keys are coded as gaps); a value's bits include its sign. The
     entropies are those of independent positions of the same density, and of the values by their
     frequency. Compression ratios are uncompressed / compressed, against the dense array and against
-    pairs of a 32-bit key and a value.
+    pairs of a 32-bit key and a value. Elements of a count-sketch are its cells, but for the dense
+    array that its size is compared with; `sketch` says what they mean.
     """
 
     frame_bytes: int
@@ -43,6 +45,7 @@ class Inspection:
     bytes_per_kept: float
     ratio_to_dense: float
     ratio_to_pairs: float
+    sketch: dict[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values only, as for JSON."""
@@ -81,6 +84,12 @@ class Inspection:
             ("step", f"{header['step']}, layout {header['layout_key']:016x}"),
             ("sections", ", ".join(f"{name} {size}" for name, size in self.section_bytes.items())),
         ]
+        if self.sketch is not None:
+            cells = f"multiples of {self.sketch['unit']}" if self.sketch["unit"] else "numbers"
+            text = (
+                f"{self.sketch['rows']} rows of {1 << self.sketch['columns_log2']} cells, {cells}"
+            )
+            rows.insert(1, ("sketch", f"{text}, seed {self.sketch['seed']}"))
         return "\n".join(f"{name:<9} {text}" for name, text in rows)
 
 
@@ -104,6 +113,7 @@ def inspect(frame: Any, *, backend: str = "cpu") -> Inspection:
     content = unpack_chunks(unscaled, kernels, 0, None)
     fields = parsed.header._asdict()
     kept, n = parsed.header.n_stored, parsed.header.n_elements
+    whole = n if parsed.sketch is None else count_positions(parsed.tensors)
     for name, registry in (
         ("frame_kind", ids.FrameKind),
         ("elem_dtype", ids.ElementType),
@@ -131,8 +141,9 @@ def inspect(frame: Any, *, backend: str = "cpu") -> Inspection:
         bits_per_value=float(words[SIGN:KEY_LOW].sum() * per_kept),
         value_entropy=_entropy(content.bits),
         bytes_per_kept=size / kept if kept else 0.0,
-        ratio_to_dense=width * n / size,
+        ratio_to_dense=width * whole / size,
         ratio_to_pairs=(4 + width) * kept / size,
+        sketch=None if parsed.sketch is None else parsed.sketch._asdict(),
     )
 
 

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from . import encoder
-from .arrays import gradient
+from . import encoder, sketching
+from .arrays import as_bytes, gradient
 from .codec import Codec
-from .decoder import unpack
+from .decoder import unpack_chunks
 from .errors import LimitExceeded, Mismatch
+from .format import frame as wire
 from .format.frame import Frame
 from .quantize import Raw
 from .request import Origin, check_finite
@@ -26,10 +27,10 @@ def merge(frames: Iterable[Any], *, codec: Codec = LOSSLESS) -> Frame:
     Parameters
     ----------
     frames : iterable of Frame or bytes-like
-        At least one, all of the same tensors and step.
+        At least one, all of the same tensors and step; or sketches, of the same hash as well.
     codec : Codec
         How to encode the sum; by default everything that is not zero, as it is. Its backend does
-        the work.
+        the work. Sketches stay sketches.
 
     Returns
     -------
@@ -40,7 +41,8 @@ def merge(frames: Iterable[Any], *, codec: Codec = LOSSLESS) -> Frame:
     Raises
     ------
     Mismatch
-        If there is no frame, or tensors or steps differ, or only some frames are float64.
+        If there is no frame, or tensors or steps differ, or only some frames are float64, or
+        sketches.
     NonFiniteError
         If a sum is not finite.
     FrameError
@@ -56,9 +58,12 @@ def merge(frames: Iterable[Any], *, codec: Codec = LOSSLESS) -> Frame:
     """
     recipe = codec.recipe()
     kernels = recipe.kernels
-    contents = [unpack(frame, kernels) for frame in frames]
-    if not contents:
+    parsed_frames = [wire.parse(as_bytes(frame), kernels) for frame in frames]
+    if not parsed_frames:
         raise Mismatch("nothing to merge: pass at least one frame")
+    if any(parsed.sketch is not None for parsed in parsed_frames):
+        return sketching.merge(parsed_frames, codec.backend)
+    contents = [unpack_chunks(parsed, kernels, 0, None) for parsed in parsed_frames]
     first = contents[0].parsed
     for i, content in enumerate(contents):
         parsed = content.parsed

@@ -44,6 +44,8 @@ def slice(frame: Any, start: int, stop: int, *, backend: str = "cpu") -> Frame:
     """
     kernels = load(backend)
     parsed = wire.parse(as_bytes(frame), kernels)
+    if parsed.sketch is not None:
+        raise Mismatch("the frame is a count-sketch, every part of which is about all elements")
     header = parsed.header
     n, size = header.n_elements, 1 << header.chunk_log2
     if not 0 <= start <= stop <= n or any(end % size and end != n for end in (start, stop)):

@@ -38,8 +38,9 @@ CLASSES = {
     **dict.fromkeys([1], NotAFrame),
     **dict.fromkeys([2, 6], Truncated),
     **dict.fromkeys([3], UnsupportedVersion),
-    **dict.fromkeys([8, 15, 17, 19, 21, 23, 40, 68, 70], UnsupportedFeature),
-    **dict.fromkeys([9, 10, 11, 12, 13, 45, 47, 50, 52, 56, 72, 73, 84, 113], LimitExceeded),
+    **dict.fromkeys([8, 15, 17, 19, 21, 23, 40, 68, 70, 117], UnsupportedFeature),
+    **dict.fromkeys([9, 10, 11, 12, 13, 45, 47, 50, 52, 56, 72, 73, 84], LimitExceeded),
+    **dict.fromkeys([113, 118, 122], LimitExceeded),
     **dict.fromkeys([7, 33, 95], Corrupt),
     **dict.fromkeys([114], Mismatch),
 }
@@ -111,10 +112,10 @@ def check32(data: bytes, seed: int = 0) -> int:
 
 MAGIC = bytes.fromhex("d64743f1")
 UNKNOWN = 2**32 - 1
-DENSE = 1
+DENSE, COUNT_SKETCH = 1, 3
 ELEMENTS = {1: (32, 23), 2: (16, 10), 3: (16, 7), 4: (64, 52)}  # section 11.4: B, p
 KNOWN = {  # sections 11.3 to 11.7
-    "frame_kind": (1, 2),
+    "frame_kind": (1, 2, 3),
     "elem_dtype": tuple(ELEMENTS),
     "aggregation": (1,),
     "bound_kind": (1, 2, 3, 4),
@@ -170,7 +171,8 @@ def read_header(data: bytes) -> Header:
 # Section 4: section table
 
 TENSORS, DIMS, CODEBOOK, CHUNKDIR, PAYLOAD, KEYCODES, VALUECODE = 1, 2, 3, 5, 6, 7, 8
-SCALES, SEEDS, RUNS = 11, 12, 13
+SKETCH, SCALES, SEEDS, RUNS = 4, 11, 12, 13
+SINGLE = SEEDS, SKETCH
 Section = namedtuple("Section", "count data")
 Sections = dict[int, Section]
 
@@ -196,15 +198,16 @@ def read_sections(data: bytes, h: Header) -> Sections:
     require(not any(data[end : h.frame_len]), 39, "bytes after PAYLOAD are not zero")
     width = ELEMENTS[h.elem_dtype][0]
     entry_bits = {TENSORS: 128, DIMS: 64, CODEBOOK: width, CHUNKDIR: 256, PAYLOAD: 128}
-    entry_bits |= {KEYCODES: 128, VALUECODE: 4, SCALES: width, SEEDS: 128, RUNS: 128}
+    entry_bits |= {SKETCH: 192, KEYCODES: 128, VALUECODE: 4, SCALES: width, SEEDS: 128, RUNS: 128}
     for kind, section in sections.items():
         if kind < 0x8000:
             require(kind in entry_bits, 40, f"section type {kind}")
             length = -(-section.count * entry_bits[kind] // 8)
-            sound = len(section.data) == length and (kind != SEEDS or section.count <= 1)
+            sound = len(section.data) == length and (kind not in SINGLE or section.count <= 1)
             require(sound, 41, f"count of type {kind} is {section.count}")
     require(TENSORS in sections and CHUNKDIR in sections, 42, "no TENSORS or no CHUNKDIR")
-    return dict.fromkeys(entry_bits, Section(0, b"")) | sections
+    optional = entry_bits.keys() - {SKETCH}
+    return dict.fromkeys(optional, Section(0, b"")) | sections
 
 
 # Section 5: tensor table
@@ -228,7 +231,8 @@ def read_tensors(h: Header, sections: Sections) -> list[Tensor]:
         require(math.prod(d for d in shape if d) <= 2**48, 47, f"tensor {i} has shape {shape}")
         tensors.append(Tensor(name_hash, start, shape))
         start += math.prod(shape)
-    require(start == h.n_elements, 48, f"the tensors have {start} elements")
+    whole = start == h.n_elements or h.frame_kind == COUNT_SKETCH
+    require(whole, 48, f"the tensors have {start} elements")
     layout_key = xxh64(sections[TENSORS].data + sections[DIMS].data, 0)
     require(layout_key == h.layout_key, 49, "layout_key")
     return tensors
@@ -303,6 +307,36 @@ def read_codes(h: Header, sections: Sections) -> Codes:
     each = len(scales) // max(blocks, 1)
     tables = levels, key_codes, value_code, seeds, runs, scales, each
     return Codes(width, significand, *tables)
+
+
+Sketch = namedtuple("Sketch", "rows columns_log2 hash reserved seed unit")
+
+
+def read_sketch(
+    h: Header, sections: Sections, tensors: list[Tensor], chunks: "list[Chunk]"
+) -> Sketch | None:
+    """Steps 115 to 124."""
+    is_sketch = h.frame_kind == COUNT_SKETCH
+    needed = SKETCH in sections and sections[SKETCH].count == 1
+    require(needed if is_sketch else SKETCH not in sections, 115, "entries in SKETCH")
+    if not is_sketch:
+        return None
+    s = Sketch(*struct.unpack("<BBHIQd", sections[SKETCH].data))
+    require(s.hash != 0, 116, "hash is 0")
+    require(s.hash == 1, 117, f"hash is {s.hash}")
+    require(1 <= s.rows <= 7 and s.columns_log2 <= 20, 118, f"size of the sketch: {s}")
+    unit = s.unit >= 2.0**-1022 and math.frexp(s.unit)[0] == 0.5
+    plus_0 = s.unit == 0 and math.copysign(1, s.unit) > 0
+    require(s.reserved == 0 and (unit or plus_0), 119, f"reserved field or unit: {s}")
+    require(h.elem_dtype in (1, 4), 120, f"elem_dtype is {h.elem_dtype}")
+    require(h.n_elements == s.rows << s.columns_log2, 121, f"{h.n_elements} cells")
+    positions = sum(math.prod(tensor.shape) for tensor in tensors)
+    require(positions <= 2**32, 122, f"the tensors have {positions} elements")
+    for i, c in enumerate(chunks):
+        require(c.nnz == 0 or c.val_codec == RAW, 123, f"val_codec of chunk {i}")
+    data = h.layout_key.to_bytes(8, "little") + sections[SKETCH].data
+    require(h.sum_key == (xxh64(data, 0) or 1), 124, "sum_key")
+    return s
 
 
 def product(a: int, b: int, width: int, p: int) -> int:
@@ -525,6 +559,21 @@ def draw_keys(i: int, nnz: int, positions: int, seed: int, first: int) -> list[i
     return [b + draw(seed, counter) % (e - b) for counter, (b, e) in parts]
 
 
+def place(position: int, row: int, sketch: Sketch) -> tuple[int, int]:
+    """The cell of a position in a row of a count-sketch, and 1 or -1.
+
+    >>> [place(4, row, Sketch(3, 2, 1, 0, 0, 0.0)) for row in range(3)]
+    [(3, 1), (6, -1), (10, -1)]
+    """
+    tables, q = row // 3 * 1024, row % 3
+    h = 0
+    for i in range(4):
+        h ^= draw(sketch.seed, tables + 256 * i + (position >> 8 * i) % 256)
+    field = (h >> q * (sketch.columns_log2 + 1)) % 2 ** (sketch.columns_log2 + 1)
+    columns = 2**sketch.columns_log2
+    return row * columns + field % columns, 1 if field < columns else -1
+
+
 def sums(gaps: list[int]) -> list[int]:
     """Numbers that are these gaps apart, from -1 on."""
     return list(accumulate(gaps, initial=-1))[1:]
@@ -620,21 +669,22 @@ def scaled(positions: list[int], values: list[int], codes: Codes) -> list[int]:
 
 # Section 9: all steps in order
 
-# Positions of the stored elements, and their values as patterns.
-Decoded = namedtuple("Decoded", "header tensors keys values")
+# Positions of the stored elements (or cells), and their values as patterns; None, or a sketch.
+Decoded = namedtuple("Decoded", "header tensors keys values sketch")
 
 
 def decode(data: bytes, max_elements: int = 2**48, n_elements: int | None = None) -> Decoded:
     """Decode the frame that ``data`` starts with, or raise one of the eight classes.
 
     ``max_elements``: what the caller allows (step 113); ``n_elements``: room it has (step 114).
-    Both are looked at once step 94 has passed.
+    Both are looked at once steps 94 and 115 to 124 have passed.
     """
     h = read_header(data)
     sections = read_sections(data, h)
     tensors = read_tensors(h, sections)
     codes = read_codes(h, sections)
     chunks = read_directory(h, sections, codes)
+    sketch = read_sketch(h, sections, tensors, chunks)
     allowed = n_elements is not None or h.n_elements <= max_elements
     require(allowed, 113, f"{h.n_elements} elements are not allowed")
     require(n_elements in (None, h.n_elements), 114, f"room for {n_elements} elements")
@@ -650,7 +700,7 @@ def decode(data: bytes, max_elements: int = 2**48, n_elements: int | None = None
             keys += positions
             is_scaled = codes.scales and c.val_codec != RAW
             values += scaled(positions, chunk_values, codes) if is_scaled else chunk_values
-    return Decoded(h, tensors, keys, values)
+    return Decoded(h, tensors, keys, values, sketch)
 
 
 def summary(decoded: Decoded) -> dict[str, object]:
@@ -661,6 +711,7 @@ def summary(decoded: Decoded) -> dict[str, object]:
     return {
         "header": decoded.header._asdict() | {"magic": decoded.header.magic.hex()},
         "tensors": [tensor._asdict() for tensor in decoded.tensors],
+        "sketch": decoded.sketch and decoded.sketch._asdict(),
         "nnz": len(decoded.keys),
         "keys": decoded.keys[:16],
         "values": [f"{pattern:0{2 * size}x}" for pattern in decoded.values[:16]],

@@ -60,6 +60,10 @@ def reseal(data, *, layout=True, chunks=True):
         spans = [table.get(kind, (0, 0, 0))[1:] for kind in (TENSORS, DIMS)]
         rows = b"".join(bytes(frame[start : start + size]) for start, size in spans)
         struct.pack_into("<Q", frame, 104, xxhash.xxh64_intdigest(rows))
+    if frame[51] == 3 and 4 in table:
+        _, offset, length = table[4]
+        meaning = bytes(frame[104:112] + frame[offset : offset + length])
+        struct.pack_into("<Q", frame, 96, xxhash.xxh64_intdigest(meaning))
     payload_offset = struct.unpack_from("<Q", frame, 112)[0]
     struct.pack_into("<I", frame, 120, low_hash(frame[128:payload_offset]))
     struct.pack_into("<I", frame, 124, low_hash(frame[:124]))

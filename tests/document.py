@@ -53,7 +53,7 @@ def fields(name):
     return {row["field"]: (int(row["offset"]), int(row["width"]), row["type"]) for row in rows}
 
 
-LAYOUTS = {name: fields(name) for name in ("header", "section", "tensor", "chunk")}
+LAYOUTS = {name: fields(name) for name in ("header", "section", "tensor", "chunk", "sketch")}
 STEPS = {int(row["step"]): row for row in table("steps")}
 REGISTRIES = re.findall(r"<!-- table: (registry (\w+) (\w+)) -->", SPEC)
 EXAMPLES = re.findall(r"^```json ([a-z-]+)-input$", SPEC, re.M)[1:]

@@ -11,11 +11,13 @@ from gcodec.format import ids
 from gcodec.format.directory import CHUNK
 from gcodec.format.header import HEADER_SIZE, LOW_32, Header
 from gcodec.format.sections import SECTION, TENSOR, Tensor
+from gcodec.format.sketch import Sketch
 from gcodec.kernels import load
 
 XXH64 = load("reference").xxh64
 FORMATS = {"u8": "<B", "u16": "<H", "u32": "<I", "u64": "<Q", "f64": "<d"}
 ONE = np.float32(1).view(np.uint32)
+CELLS = np.array([1, 0, -2, 0, 3, 0.5], np.float32)
 
 # Sound frames
 
@@ -57,6 +59,20 @@ def _scaled():
     return gcodec.get_codec("reclog:k=3,scales=5").encode(grad).tobytes()
 
 
+def _level():
+    """A count-sketch of one cell, and a level that it does not use."""
+    directory = np.zeros(1, CHUNK)
+    directory["nnz"] = directory["len16"] = 1
+    directory["key_codec"], directory["val_codec"] = ids.KeyCodec.ALL, ids.ValueCodec.RAW
+    kind = ids.FrameKind.COUNT_SKETCH
+    header = Header(n_elements=1, n_stored=1, frame_kind=kind)
+    tables = NO_TABLES._replace(levels=np.full(1, ONE))
+    work = wire.draft(header, (Tensor(0, 0, (6,)),), tables, directory, Sketch(1, 0, 5))
+    work.payload[:] = 0
+    work.directory["check"] = XXH64(work.payload.tobytes(), 0) & LOW_32
+    return wire.seal(work, load("cpu").xxh64)
+
+
 def _long_header(frame):
     """`frame` with 64 bytes of ones between header and section table."""
     data = bytearray(frame[:HEADER_SIZE] + b"\1" * 64 + frame[HEADER_SIZE:])
@@ -84,6 +100,9 @@ def _bases():
         "scaled": _scaled(),
         "tables": _tables().tobytes(),
         "tail": _long_header(hex_block("frame")),
+        "sketch": gcodec.CountSketch(6, columns=4, rows=3).insert(CELLS).encode().tobytes(),
+        "cell": gcodec.CountSketch(6, columns=1, rows=1).insert(CELLS).encode().tobytes(),
+        "level": _level().tobytes(),
     }
 
 
@@ -110,7 +129,7 @@ FAULTS = {
     12: ("frame", [("header", "n_sections", 65)]),
     13: ("frame", [("header", "chunk_log2", 5)]),
     14: ("frame", [("header", "frame_kind", 0)]),
-    15: ("frame", [("header", "frame_kind", 3)]),
+    15: ("frame", [("header", "frame_kind", 4)]),
     16: ("frame", [("header", "elem_dtype", 0)]),
     17: ("frame", [("header", "elem_dtype", 5)]),
     18: ("frame", [("header", "aggregation", 0)]),
@@ -135,7 +154,7 @@ FAULTS = {
     37: ("frame", [("section 4", "length", 65)]),
     38: ("frame", [("section 4", "length", 0)]),
     39: ("frame", [("byte", 383, 1)]),
-    40: ("frame", [("section 2", "type", 4)]),
+    40: ("columns", [("section 5", "type", 9)]),
     41: ("frame", [("section 2", "count", 9)]),
     42: ("frame", [("section 3", "type", 0x8000)]),
     43: ("frame", [("header", "n_tensors", 2)]),
@@ -208,6 +227,16 @@ FAULTS = {
     110: ("all", [("level", 0, -1.0)]),
     111: ("frame", [("flip", 1, 1 << 3)]),
     112: ("frame", [("flip", 3, 1 << 63)]),
+    115: ("none", [("header", "frame_kind", 3)]),
+    116: ("sketch", [("sketch", "hash", 0)]),
+    117: ("sketch", [("sketch", "hash", 2)]),
+    118: ("sketch", [("sketch", "rows", 8)]),
+    119: ("sketch", [("sketch", "unit", 3.0)]),
+    120: ("cell", [("header", "elem_dtype", 2), ("tensor 0", "dtype", 2)]),
+    121: ("sketch", [("sketch", "columns_log2", 5)]),
+    122: ("sketch", [("dim", 0, 2**32 + 1)]),
+    123: ("level", [("chunk 0", "val_codec", 4)]),
+    124: ("sketch", [("header", "sum_key", 0)]),
 }
 ELSEWHERE = {50, 52, 56, 113, 114}
 """Steps that other tests break: too large tables, and what the caller asked for."""
@@ -229,8 +258,7 @@ OTHER_FAULTS = [
     (37, "frame", [("section 4", "length", 2**64 - 1)]),
     (37, "columns", [("section 5", "length", 2**63)]),
     (38, "frame", [("header", "payload_offset", 384)]),
-    (40, "frame", [("section 2", "type", 4), ("section 3", "type", 0x7FFF)]),
-    (40, "columns", [("section 5", "type", 9)]),
+    (40, "columns", [("section 5", "type", 0x7FFF)]),
     (40, "columns", [("section 5", "type", 14)]),
     (41, "columns", [("section 5", "count", 17)]),
     (43, "deep", [*DEEP, ("header", "n_tensors", 3)]),
@@ -309,10 +337,23 @@ OTHER_FAULTS = [
     (111, "columns", [("flip", 4, 1 << 22)]),
     (111, "bitmap", [("flip", 5, 1 << 56), ("flip", 0, 2)]),
     (112, "coo", [("flip", 5, 1)]),
+    (41, "sketch", [("section 2", "count", 0)]),
+    (95, "sketch", [("chunk 0", "check", 0)]),
+    (117, "sketch", [("sketch", "hash", 0x0100)]),
+    (118, "sketch", [("sketch", "rows", 0)]),
+    (118, "sketch", [("sketch", "columns_log2", 21)]),
+    (119, "sketch", [("sketch", "reserved", 1)]),
+    (119, "sketch", [("sketch", "unit", -1.0)]),
+    (119, "sketch", [("sketch", "unit", -0.0)]),
+    (119, "sketch", [("sketch", "unit", float("inf"))]),
+    (119, "sketch", [("sketch", "unit", float("nan"))]),
+    (119, "sketch", [("sketch", "unit", 2.0**-1023)]),
+    (121, "sketch", [("sketch", "rows", 2)]),
+    (124, "sketch", [("header", "sum_key", 2**64 - 1)]),
 ]
 ALL_FAULTS = [(step, *fault) for step, fault in FAULTS.items()] + OTHER_FAULTS
 
-SEALED_AFTER = {"layout_key": 1, "check": 1, "meta_check": 2, "header_check": 3}
+SEALED_AFTER = {"layout_key": 1, "sum_key": 1, "check": 1, "meta_check": 2, "header_check": 3}
 """Fields that are overwritten only once the hash they hold, and those before it, are right."""
 
 
@@ -338,6 +379,7 @@ def broken(base, pokes):
         "section": int.from_bytes(data[6:8], "little"),
         "tensor": spans[1].start,
         "chunk": spans[5].start,
+        "sketch": spans.get(4, dims).start,
     }
     sizes = {"section": SECTION.itemsize, "tensor": TENSOR.itemsize, "chunk": CHUNK.itemsize}
     plain = {
@@ -377,6 +419,8 @@ def broken(base, pokes):
                 put(place, field, value)
         if stage == 0:
             put("header", "layout_key", XXH64(data[spans[1]] + data[dims], 0))
+            if 4 in spans:
+                put("header", "sum_key", XXH64(data[104:112] + data[spans[4]], 0))
             for i, row in enumerate(np.frombuffer(bytes(data[spans[5]]), CHUNK)):
                 start = payload.start + 16 * int(row["off16"])
                 part = data[start : start + 16 * int(row["len16"])]
@@ -391,9 +435,11 @@ def broken(base, pokes):
 
 
 def refusal(frame, backend="reference", **arguments):
-    """What `decode` raises, or None."""
+    """What `decode` raises, or None; of a count-sketch, its own."""
+    is_sketch = len(frame) > 51 and frame[51] == ids.FrameKind.COUNT_SKETCH
+    decode = gcodec.CountSketch.decode if is_sketch else gcodec.decode
     try:
-        gcodec.decode(frame, backend=backend, **arguments)
+        decode(frame, backend=backend, **arguments)
     except gcodec.FrameError as error:
         return error
     return None

@@ -19,7 +19,7 @@ LAYERS = (
     (
         "arrays", "statistics", "dense", "encoder", "decoder", "codec", "feedback", "recipes",
         "inspection", "merging", "slicing", "verification", "request", "gathering", "rounding",
-        "policy", "scaling", "warming", "whole",
+        "policy", "scaling", "sketchframes", "sketching", "warming", "whole",
     ),
     ("collectives", "fusion"),
     ("mpi", "integrations"),
@@ -196,7 +196,7 @@ def test_job_tables_import_nothing_of_gcodec(file):
     assert not list(inside(file))
 
 
-@each_file(lambda parts: parts[0] in ("packing", "select", "quantize"))
+@each_file(lambda parts: parts[0] in ("packing", "select", "quantize", "sketch"))
 def test_rooms_take_kernels_as_an_argument(file):
     """Which backend runs is the caller's choice; the columns of job tables are no kernels."""
     for part, whole, line in inside(file):

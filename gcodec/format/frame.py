@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from types import ModuleType
-from typing import Any, NamedTuple, Protocol, SupportsIndex
+from typing import Any, Final, NamedTuple, Protocol, SupportsIndex
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ from .header import (
 from .ids import FIRST_ANCILLARY_SECTION
 from .scales import UNSCALED, Scales, read_scales, write_runs
 from .sections import (
+    NO_SEEDS,
     SECTION,
     TENSOR,
     Span,
@@ -40,6 +41,7 @@ from .sections import (
     read_seeds,
     read_tensors,
 )
+from .sketch import Sketch, read_sketch, sum_key
 
 
 class Frame(np.ndarray[Any, Any]):
@@ -87,6 +89,11 @@ class Tables(NamedTuple):
     scaling: Scales = UNSCALED
 
 
+NO_TABLES: Final = Tables(
+    np.empty(0, np.uint32), np.empty((0, 32), np.uint8), np.empty(0, np.uint8), NO_SEEDS
+)
+
+
 class Draft(NamedTuple):
     """A frame being written: all of it, and views of the two parts that kernels fill."""
 
@@ -95,6 +102,7 @@ class Draft(NamedTuple):
     spans: dict[ids.Section, slice]
     directory: NDArray[np.void]
     payload: NDArray[np.uint64]
+    sketch: Sketch | None = None
 
 
 class Parsed(NamedTuple):
@@ -107,6 +115,7 @@ class Parsed(NamedTuple):
     directory: NDArray[np.void]
     payload: NDArray[np.uint64]
     spans: dict[int, Span]
+    sketch: Sketch | None = None
 
     def section_bytes(self) -> dict[str, int]:
         """Sizes of the header, of the section table and of all sections but ancillary ones."""
@@ -131,6 +140,7 @@ def draft(
     tensors: Sequence[Tensor],
     tables: Tables,
     directory: NDArray[np.void],
+    sketch: Sketch | None = None,
 ) -> Draft:
     """Allocate the frame for a directory of known sizes; write all but payload and checks."""
     payload_len = place_chunks(directory)
@@ -141,6 +151,8 @@ def draft(
         parts.append((ids.Section.DIMS, len(dims) // 8, dims))
     if levels.size:
         parts.append((ids.Section.CODEBOOK, levels.size, levels.tobytes()))
+    if sketch is not None:
+        parts.append((ids.Section.SKETCH, 1, sketch.to_bytes()))
     parts.append((ids.Section.CHUNKDIR, directory.size, directory.tobytes()))
     if codes.size:
         parts.append((ids.Section.KEYCODES, len(codes), pack_lengths(codes)))
@@ -168,6 +180,7 @@ def draft(
         spans,
         frame[spans[ids.Section.CHUNKDIR]].view(CHUNK),
         frame[payload].view(np.uint64),
+        sketch,
     )
 
 
@@ -177,13 +190,17 @@ def seal(work: Draft, xxh64: Hash) -> Frame:
     frame.setflags(write=False)
     tensors, start = spans[ids.Section.TENSORS], spans[ids.Section.PAYLOAD].start
     layout = slice(tensors.start, spans.get(ids.Section.DIMS, tensors).stop)
+    layout_key = xxh64(frame[layout], 0)
     header = work.header._replace(
         frame_len=frame.size,
         n_chunks=work.directory.size,
         n_tensors=(tensors.stop - tensors.start) // TENSOR.itemsize,
         n_sections=len(spans),
         payload_offset=start,
-        layout_key=xxh64(frame[layout], 0),
+        sum_key=work.header.sum_key
+        if work.sketch is None
+        else sum_key(layout_key, work.sketch, xxh64),
+        layout_key=layout_key,
         meta_check=xxh64(frame[HEADER_SIZE:start], 0) & LOW_32,
     )
     head = header.to_bytes()[:CHECKED_HEADER_BYTES]
@@ -236,5 +253,6 @@ def parse(buffer: NDArray[np.uint8], kernels: Checks | ModuleType) -> Parsed:
     directory = np.frombuffer(meta, CHUNK, entries.entries, entries.offset)
     sizes = Sizes(levels.size, len(tables.key_codes), tables.value_code.size, tables.seeds.size)
     check_directory(directory, header, element, packed.length, sizes, kernels.check_directory)
+    sketch = read_sketch(meta, spans, header, tensors, directory, xxh64)
     payload = buffer[packed.offset : end].view(np.uint64)
-    return Parsed(header, element, tensors, tables, directory, payload, spans)
+    return Parsed(header, element, tensors, tables, directory, payload, spans, sketch)

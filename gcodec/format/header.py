@@ -47,7 +47,12 @@ def _kind(
 
 
 _KINDS: Final = (
-    _kind("frame_kind", 51, ids.FrameKind, (ids.FrameKind.DENSE, ids.FrameKind.SPARSE)),
+    _kind(
+        "frame_kind",
+        51,
+        ids.FrameKind,
+        (ids.FrameKind.DENSE, ids.FrameKind.SPARSE, ids.FrameKind.COUNT_SKETCH),
+    ),
     _kind("elem_dtype", 52, ids.ElementType, ids.ElementType),
     _kind("aggregation", 53, ids.Aggregation, (ids.Aggregation.ADD,)),
     _kind("bound_kind", 54, ids.BoundKind, ids.BoundKind),

@@ -27,6 +27,10 @@ MAX_CHUNK_LOG2: Final = 24
 MAX_KEY_RICE: Final = 24
 MAX_VALUE_RICE: Final = 16
 MAX_KEY_WIDTH: Final = 32
+MAX_SKETCH_ROWS: Final = 7
+ROWS_PER_HASH: Final = 3
+MAX_COLUMNS_LOG2: Final = 20
+MAX_POSITIONS: Final = 1 << 32
 
 
 class FrameKind(IntEnum):
@@ -78,7 +82,7 @@ class Section(IntEnum):
     RUNS = 13
 
 
-RESERVED_SECTIONS: Final = (Section.SKETCH, Section.BASE, Section.CONTEXT)
+RESERVED_SECTIONS: Final = (Section.BASE, Section.CONTEXT)
 FIRST_ANCILLARY_SECTION: Final = 0x8000
 
 
@@ -102,6 +106,10 @@ class ValueCodec(IntEnum):
     SIGNED_FIXED = 18
     SIGNED_RICE = 19
     SIGNED_HUFFMAN = 21
+
+
+class SketchHash(IntEnum):
+    TABULATION = 1
 
 
 HAS_SIGNS: Final = (ValueCodec.FIXED, ValueCodec.RICE, ValueCodec.SIGN, ValueCodec.HUFFMAN)

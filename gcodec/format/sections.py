@@ -26,12 +26,13 @@ _TENSOR: Final = struct.Struct("<QBB6s")
 _RESERVED: Final = bytes(6)
 
 _PAYLOAD: Final = int(ids.Section.PAYLOAD)
-_SEEDS: Final = int(ids.Section.SEEDS)
+_SINGLE: Final = (int(ids.Section.SEEDS), int(ids.Section.SKETCH))
 _HALF_BYTES: Final[dict[int, int]] = {
     ids.Section.TENSORS: 2 * TENSOR.itemsize,
     ids.Section.DIMS: 16,
     ids.Section.CODEBOOK: 0,
     ids.Section.SCALES: 0,
+    ids.Section.SKETCH: 48,
     ids.Section.CHUNKDIR: 64,
     ids.Section.PAYLOAD: 32,
     ids.Section.KEYCODES: 32,
@@ -147,8 +148,8 @@ def check_types(spans: Mapping[int, Span], element: Element) -> None:
         if length != size:
             name = ids.Section(kind).name
             raise Malformed(f"{name}: {entries} entries take {size} bytes, not {length}")
-        if kind == _SEEDS and entries > 1:
-            raise Malformed(f"SEEDS has {entries} entries, not one")
+        if kind in _SINGLE and entries > 1:
+            raise Malformed(f"{ids.Section(kind).name} has {entries} entries, not one")
     for needed in (ids.Section.TENSORS, ids.Section.CHUNKDIR):
         if needed not in spans:
             raise Malformed(f"section {needed.name} is missing")
@@ -187,7 +188,7 @@ def read_tensors(meta: bytes, spans: Mapping[int, Span], header: Header) -> tupl
             raise LimitExceeded(f"tensor {i}: the dimensions of {shape} multiply past 2^48")
         tensors.append(Tensor(name_hash, start, shape))
         start, used = start + size, used + ndim
-    if start != header.n_elements:
+    if start != header.n_elements and header.frame_kind != ids.FrameKind.COUNT_SKETCH:
         raise Malformed(f"the tensors hold {start} elements, the header says {header.n_elements}")
     return tuple(tensors)
 

@@ -12,6 +12,7 @@ import struct
 from itertools import cycle, islice
 from pathlib import Path
 
+import sketches
 from faulty import FAULTY
 from uncommon import UNCOMMON
 from valid import VALID
@@ -37,7 +38,13 @@ def described(data):
         for t in decoded.tensors
     ]
     summary = reference.summary(decoded)
-    content = {"nnz": summary["nnz"]}
+    content = {}
+    if decoded.sketch:
+        content["sketch"] = decoded.sketch._asdict() | {
+            "seed": f"{decoded.sketch.seed:016x}",
+            "unit": struct.pack(">d", decoded.sketch.unit).hex(),
+        }
+    content["nnz"] = summary["nnz"]
     if len(decoded.keys) <= LONG:
         content["keys"] = decoded.keys
         digits = reference.ELEMENTS[decoded.header.elem_dtype][0] // 4
@@ -72,14 +79,17 @@ def write(folder, name, data, content):
 
 
 def main():
-    for folder, vectors in (("valid", VALID), ("uncommon", UNCOMMON)):
-        for name, (about, data, keys, values) in vectors().items():
+    for folder, vectors in (
+        ("valid", VALID() | sketches.valid()),
+        ("uncommon", UNCOMMON() | sketches.uncommon()),
+    ):
+        for name, (about, data, keys, values) in vectors.items():
             content = {"about": about, **described(data)}
             decoded = reference.decode(data)
             assert decoded.keys == list(keys), name
             assert decoded.values == list(islice(cycle(values), len(decoded.keys))), name
             write(folder, name, data, content)
-    for name, (defect, expected, step, data) in FAULTY().items():
+    for name, (defect, expected, step, data) in (FAULTY() | sketches.faulty()).items():
         assert refused(data) == (expected, step), (name, refused(data))
         write("faulty", name, data, {"defect": defect, "error": expected})
 

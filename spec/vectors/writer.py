@@ -187,6 +187,7 @@ class Writer:
     sections: dict = field(default_factory=dict)
     keep_empty: bool = False
     element: int = 1
+    sketch: tuple | None = None
 
     def write(self):
         directory, payload = b"", b""
@@ -220,6 +221,8 @@ class Writer:
             12: (len(self.seeds) // 2, struct.pack(f"<{len(self.seeds)}Q", *self.seeds)),
             13: (len(self.runs), b"".join(struct.pack("<2Q", *run) for run in self.runs)),
         }
+        if self.sketch:
+            content[4] = 1, self.sketch_entry()
         needed = (1, 5, 6)
         kept = {
             kind: part
@@ -251,6 +254,11 @@ class Writer:
         junk = bytes(range(1, self.header_len - 127))
         frame = HEADER.pack(*(header | self.header).values()) + junk + table
         return seal(frame + body, keep=self.header)
+
+    def sketch_entry(self):
+        """(rows, log2 of columns, seed, unit), or with hash and reserved field before the seed."""
+        rows, log2, *middle, seed, unit = self.sketch
+        return struct.pack("<BBHIQd", rows, log2, *(middle or (1, 0)), seed, unit)
 
 
 def pack_halves(lengths):
@@ -289,6 +297,10 @@ def seal(frame, keep=(), chunks=()):
             for _, offset, length in (table.get(kind, (0, 0, 0)) for kind in (1, 2))
         )
         struct.pack_into("<Q", frame, 104, reference.xxh64(rows, 0))
+    if 4 in table and frame[51] == 3 and "sum_key" not in keep:
+        offset = table[4][1]
+        data = bytes(frame[104:112] + frame[offset : offset + 24])
+        struct.pack_into("<Q", frame, 96, reference.xxh64(data, 0) or 1)
     payload_offset = struct.unpack_from("<Q", frame, 112)[0]
     if "meta_check" not in keep:
         check = reference.check32(bytes(frame[128:payload_offset]))

@@ -104,6 +104,27 @@ def test_example_of_scales(backend):
     assert f"It decodes to {decoded}." in SPEC
 
 
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+def test_example_of_a_sketch(backend):
+    given = json.loads(block("json sketch"))
+    gradient = np.array(given.pop("gradient"), np.float32)
+    sketch = gcodec.CountSketch(gradient.size, backend=backend, **given).insert(gradient)
+    parsed = wire.parse(np.asarray(sketch.encode()), KERNELS)
+    parts = parsed.sketch.to_bytes(), parsed.directory.tobytes(), parsed.payload.tobytes()
+    assert b"".join(parts) == hex_block("sketch")
+    rows = [", ".join(f"{x:g}" for x in row) for row in sketch.cells]
+    notes = [note for _, note in hex_lines("sketch")]
+    assert [note for note in notes if note.startswith("row")] == [
+        f"row {i}: {row}" for i, row in enumerate(rows)
+    ]
+    said = re.search(r"position 1 has columns (.*); position 4 has\n(.*)\.", SPEC)
+    for position, places in zip((1, 4), said.groups(), strict=True):
+        one = gcodec.CountSketch(6, **given).insert_sparse([position], np.ones(1, np.float32))
+        found = [(int(np.flatnonzero(row)[0]), row.sum() > 0) for row in one.cells]
+        stated = re.findall(r"(\d) \((added|subtracted)\)", places)
+        assert found == [(int(column), word == "added") for column, word in stated]
+
+
 def test_examples_show_every_codec():
     found = set()
     for kind in EXAMPLES:

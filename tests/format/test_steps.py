@@ -36,6 +36,11 @@ def without_places(error):
     return without_numbers(type(error)(re.sub(place, "", str(error))))
 
 
+def turn(step):
+    """When a step is taken: those of count-sketches come between 94 and 95."""
+    return 94 + (step - 114) / 100 if step > 114 else step
+
+
 def test_every_step_has_a_fault():
     assert list(STEPS) == list(range(1, len(STEPS) + 1))
     assert set(FAULTS) | ELSEWHERE == set(STEPS)
@@ -60,10 +65,10 @@ def test_of_two_broken_steps_the_first_is_reported():
     for (step, base, pokes), expected in zip(ALL_FAULTS, alone, strict=True):
         for later, other, more in ALL_FAULTS:
             touched = {poke[:2] for poke in pokes} & {poke[:2] for poke in more}
-            if later <= step or other != base or touched:
+            if turn(later) <= turn(step) or other != base or touched:
                 continue
             found = without_numbers(refusal(broken(base, pokes + more)))
-            ordered = step < FIRST_UNORDERED or later > LAST_UNORDERED
+            ordered = turn(step) < FIRST_UNORDERED or turn(later) > LAST_UNORDERED
             pairs += 1
             if found != expected if ordered else found[0] != expected[0]:
                 wrong.append((step, later, base, pokes, more, found))

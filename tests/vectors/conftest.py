@@ -3,9 +3,14 @@
 import importlib.util
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import gcodec
+from gcodec.arrays import as_bytes
+from gcodec.decoder import unpack_chunks
+from gcodec.format import frame as wire
+from gcodec.kernels import load
 
 SPEC = Path(__file__).parents[2] / "spec"
 
@@ -19,13 +24,27 @@ def second_reader():
     return module
 
 
+def cells(data, backend):
+    """Stored cells of a count-sketch; its own decoder reads the same."""
+    kernels = load(backend)
+    content = unpack_chunks(wire.parse(as_bytes(data), kernels), kernels, 0, None)
+    keys, values = content.positions(), content.numbers()
+    sketch = gcodec.CountSketch.decode(data, backend=backend).cells.reshape(-1)
+    assert sketch[keys].tobytes() == values.tobytes()
+    assert not np.delete(sketch, keys).any()
+    return keys, values
+
+
 @pytest.fixture(scope="session")
 def outcome(second_reader):
     """Function from bytes to what all three decoders say: (class, keys, values as patterns)."""
 
     def of_library(data, backend):
         try:
-            keys, values = gcodec.decode_sparse(data, backend=backend)
+            try:
+                keys, values = gcodec.decode_sparse(data, backend=backend)
+            except gcodec.Mismatch:
+                keys, values = cells(data, backend)
         except gcodec.FrameError as error:
             return type(error).__name__, None, None
         return None, keys.tolist(), values.view(f"u{values.itemsize}").tolist()

@@ -19,6 +19,14 @@ def valid():
         return importlib.import_module("valid")
 
 
+@pytest.fixture(scope="module")
+def sketches():
+    """`spec/vectors/sketches.py`."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.syspath_prepend(FOLDER)
+        return importlib.import_module("sketches")
+
+
 @pytest.mark.parametrize("backend", ["cpu", "reference"])
 def test_gcodec_writes_them(valid, backend):
     groups = valid.inputs() | valid.element_types() | valid.whole() | valid.random()
@@ -28,6 +36,14 @@ def test_gcodec_writes_them(valid, backend):
             continue
         codec = replace(valid.codec_of(recipe), backend=backend)
         frame = bytes(codec.encode(gradient, **options))
+        assert frame == (FOLDER / "1" / "valid" / f"{name}.gc").read_bytes(), name
+
+
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+def test_sketches_are_written(sketches, backend):
+    made = sketches.valid(backend)
+    assert len(made) > 6
+    for name, (_, frame, _, _) in made.items():
         assert frame == (FOLDER / "1" / "valid" / f"{name}.gc").read_bytes(), name
 
 

@@ -32,6 +32,14 @@ from .selection import (
     tail_sums_of_pairs,
     take,
 )
+from .sketch import (
+    clear_pairs,
+    estimate,
+    estimate_pairs,
+    insert,
+    insert_pairs,
+    select_estimates,
+)
 from .unpack import first_corrupt, read_keys, read_values
 from .whole import whole_encoder
 from .write import measure_chunks, write_chunks
@@ -44,6 +52,7 @@ __all__ = [
     "add_values",
     "check_directory",
     "chunk_checks",
+    "clear_pairs",
     "code_chunks",
     "code_lengths",
     "codes",
@@ -55,9 +64,13 @@ __all__ = [
     "count_above",
     "cut_pieces",
     "draw_strata",
+    "estimate",
+    "estimate_pairs",
     "fields_are_sound",
     "find_blocks",
     "first_corrupt",
+    "insert",
+    "insert_pairs",
     "kth_magnitude",
     "largest_between",
     "leave_out",
@@ -75,6 +88,7 @@ __all__ = [
     "rescale",
     "round_randomly",
     "scatter",
+    "select_estimates",
     "settle",
     "settle_levels",
     "tail_sums",

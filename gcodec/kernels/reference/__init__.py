@@ -46,6 +46,14 @@ from .selection import (
     tail_sums_of_pairs,
     take,
 )
+from .sketch import (
+    clear_pairs,
+    estimate,
+    estimate_pairs,
+    insert,
+    insert_pairs,
+    select_estimates,
+)
 from .unpack import first_corrupt, read_keys, read_values
 
 __all__ = [
@@ -57,6 +65,7 @@ __all__ = [
     "check_directory",
     "chunk_checks",
     "classify",
+    "clear_pairs",
     "code_chunks",
     "code_lengths",
     "codes",
@@ -68,9 +77,13 @@ __all__ = [
     "count_classes",
     "decode_table",
     "draw_strata",
+    "estimate",
+    "estimate_pairs",
     "fields_are_sound",
     "find_blocks",
     "first_corrupt",
+    "insert",
+    "insert_pairs",
     "kth_magnitude",
     "largest_between",
     "leave_out",
@@ -88,6 +101,7 @@ __all__ = [
     "rice_fit",
     "round_randomly",
     "scatter",
+    "select_estimates",
     "settle",
     "settle_levels",
     "tail_sums",
