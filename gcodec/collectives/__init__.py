@@ -3,6 +3,16 @@
 from .allreduce import ALGORITHMS, Allreduce
 from .communicator import Communicator
 from .costs import Plan
+from .fetchsgd import FetchSGD
 from .pending import Pending
+from .sketch import SketchAllreduce
 
-__all__ = ["ALGORITHMS", "Allreduce", "Communicator", "Pending", "Plan"]
+__all__ = [
+    "ALGORITHMS",
+    "Allreduce",
+    "Communicator",
+    "FetchSGD",
+    "Pending",
+    "Plan",
+    "SketchAllreduce",
+]

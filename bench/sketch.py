@@ -1,0 +1,295 @@
+"""Count-sketches: what they cost, what they find, and training: `python bench/sketch.py`.
+
+Speed: one thread, CPU time, contenders in turn; nanoseconds for an element and row to insert, for
+an element to decode. Beside a plain pass, a scatter-add whose indices are there already, and what
+CSVec does in each step: hashes for all elements kept (12 bytes for each and row), a prime number of
+columns, bincount to insert, the median of all estimates and a sort of the largest to decode. Its
+hashes are drawn here, since only what is done in a step is timed.
+
+Recall: the share of the 0.1 % largest that are among 1 and 4 candidates for each, mean of four
+seeds. Training: four ranks on digits, the network and schedule of `gcodec demo`.
+"""
+
+import argparse
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from statistics import mean, stdev
+from threading import Barrier
+
+import numba
+import numpy as np
+from data import real
+from harness import interleave, read_pass, store, table
+
+import gcodec
+from gcodec.cli.demo import DIGITS
+from gcodec.cli.images import load_digits_images
+from gcodec.cli.training import Network
+from gcodec.collectives import Allreduce, FetchSGD, SketchAllreduce
+
+try:
+    import torch
+
+    torch.set_num_threads(1)
+except ImportError:
+    torch = None
+
+PRIMES = {1 << 14: 16381, 1 << 16: 65521, 1 << 18: 262139}
+SIZES = (
+    (1 << 20, 1 << 14), (1 << 20, 1 << 16), (1 << 24, 1 << 16), (1 << 24, 1 << 18),
+)  # fmt: skip
+RANKS, MOMENTUM = 4, 0.9
+
+
+@numba.njit(nogil=True)
+def scatter_add(values, indices, cells):
+    """What is left of inserting where the hash costs nothing: 64 K indices, again and again."""
+    last = np.uint64(indices.size - 1)
+    for i in range(np.uint64(values.size)):
+        cells[indices[i & last]] += values[i]
+
+
+class Kept:
+    """What CSVec keeps and does, in NumPy, or in torch as it does itself."""
+
+    def __init__(self, d, rows, columns, rng, library):
+        self.library = library
+        self.buckets = rng.integers(0, columns, (rows, d))
+        self.signs = rng.choice(np.array([-1, 1], np.float32), (rows, d))
+        self.cells = np.zeros((rows, columns), np.float32)
+        if library is torch:
+            self.buckets, self.signs, self.cells = map(
+                torch.from_numpy, (self.buckets, self.signs, self.cells)
+            )
+
+    def insert(self, grad):
+        columns = self.cells.shape[1]
+        for buckets, signs, cells in zip(self.buckets, self.signs, self.cells, strict=True):
+            if self.library is torch:
+                cells += torch.bincount(buckets, signs * grad, columns)
+            else:
+                cells += np.bincount(buckets, signs * grad, columns).astype(np.float32)
+
+    def heavy_hitters(self, k):
+        if self.library is torch:
+            said = torch.gather(self.cells, 1, self.buckets) * self.signs
+            estimates = said.median(dim=0).values
+            return torch.topk(estimates**2, k, sorted=False).indices
+        said = np.take_along_axis(self.cells, self.buckets, 1) * self.signs
+        estimates = np.sort(said, axis=0)[len(said) // 2]
+        return np.argpartition(np.square(estimates), estimates.size - k)[-k:]
+
+
+def speed(rounds):
+    """Rows of figures for each size."""
+    gcodec.set_threads(1)
+    figures, rows_of_table = {}, []
+    for d, columns in SIZES:
+        rng = np.random.default_rng(0)
+        grad = rng.standard_t(3, d).astype(np.float32)
+        indices = rng.integers(0, columns, 1 << 16).astype(np.uint32)
+        target = np.zeros(columns, np.float32)
+        k = d // 1000
+        for rows in (3, 5):
+            sketch = gcodec.CountSketch(d, columns=columns, rows=rows)
+            filled = gcodec.CountSketch(d, columns=columns, rows=rows).insert(grad)
+            contenders = {
+                "pass": lambda i, grad=grad: read_pass(grad.view(np.uint32)),
+                "scatter": lambda i, g=grad, x=indices, t=target: scatter_add(g, x, t),
+                "insert": lambda i, s=sketch, g=grad: s.insert(g),
+                "decode": lambda i, s=filled, k=k: s.heavy_hitters(k),
+                "decode agree": lambda i, s=filled, k=k: s.heavy_hitters(k, how="agree"),
+            }
+            for name, library in (("NumPy", np), ("torch", torch)):
+                if library is None:
+                    continue
+                kept = Kept(d, rows, PRIMES[columns], rng, library)
+                given = torch.from_numpy(grad) if library is torch else grad
+                contenders[f"{name} insert"] = lambda i, c=kept, g=given: c.insert(g)
+                contenders[f"{name} decode"] = lambda i, c=kept, k=k: c.heavy_hitters(k)
+            own = rounds if d < 1 << 22 else max(rounds // 3, 3)
+            pick = min  # others use these cores too
+            seconds = interleave(
+                contenders, rounds=own, warmups=1, clock=time.thread_time_ns, pick=pick
+            )
+            ns = {name: value / d * 1e9 for name, value in seconds.items()}
+            for name in ns:
+                if name.endswith("insert"):
+                    ns[name] /= rows
+            figures[f"d=2^{d.bit_length() - 1} c=2^{columns.bit_length() - 1} r={rows}"] = ns
+            print(list(figures)[-1], {name: round(x, 2) for name, x in ns.items()}, file=sys.stderr)
+            slower = [
+                f"{ns[f'{peer} {what}'] / ns[what]:.1f}" if f"{peer} {what}" in ns else "-"
+                for what in ("insert", "decode")
+                for peer in ("NumPy", "torch")
+            ]
+            rows_of_table.append([
+                list(figures)[-1], ns["pass"], ns["scatter"], ns["insert"],
+                f"{ns['insert'] / ns['scatter']:.2f}", ns["decode"], ns["decode agree"], *slower,
+            ])  # fmt: skip
+    columns = ["pass", "scatter", "insert", "to scatter", "decode", "agree"]
+    columns += ["NumPy insert", "torch insert", "NumPy decode", "torch decode"]
+    print(table("\nns, and how many times longer others take", ["", *columns], rows_of_table))
+    gcodec.set_threads(None)
+    return figures
+
+
+def zipf(rng, n, exponent):
+    values = rng.permutation(np.arange(1, n + 1.0) ** -exponent)
+    return values * rng.choice([-1, 1], n)
+
+
+LAWS = {
+    "Zipf 1.1": lambda rng, n: zipf(rng, n, 1.1),
+    "Zipf 0.6": lambda rng, n: zipf(rng, n, 0.6),
+    "Student t3": lambda rng, n: rng.standard_t(3, n),
+    "Laplace": lambda rng, n: rng.laplace(size=n),
+}
+WAYS = ((2, "agree"), (3, "agree"), (3, "median"), (5, "median"), (7, "median"))
+
+
+def recall(folder, n=1 << 20, seeds=4):
+    """For each gradient: columns for each element wanted, rows, and what was found."""
+    grads = {law: make(np.random.default_rng(7), n) for law, make in LAWS.items()}
+    grads |= {path.stem: np.load(path).reshape(-1) for path in real(folder)} if folder else {}
+    figures = {}
+    for name, grad in grads.items():
+        grad = grad.astype(np.float32)
+        k = grad.size // 1000
+        largest = np.argpartition(-np.abs(grad), k)[:k]
+        for each in (16, 64):
+            columns = 1 << (each * k - 1).bit_length()
+            for rows, how in WAYS:
+                found = {}
+                for candidates in (1, 4):
+                    shares = []
+                    for seed in range(seeds):
+                        sketch = gcodec.CountSketch(
+                            grad.size, columns=columns, rows=rows, seed=seed
+                        )
+                        keys, _ = sketch.insert(grad).heavy_hitters(candidates * k, how=how)
+                        shares.append(float(np.isin(largest, keys).mean()))
+                    found[candidates] = mean(shares)
+                figures.setdefault(name, {})[f"{each} columns, {rows} rows, {how}"] = found
+    ways = list(next(iter(figures.values())))
+    cells = [
+        [way, *(f"{own[way][1]:.2f} / {own[way][4]:.2f}" for own in figures.values())]
+        for way in ways
+    ]
+    print(table("\nrecall of 0.1 %, 1 / 4 candidates", ["columns for each", *figures], cells))
+    return figures
+
+
+class Rank:
+    """One rank's end of a group of threads."""
+
+    def __init__(self, rank, size, barrier, slots):
+        self.rank, self.size, self._barrier, self._slots = rank, size, barrier, slots
+
+    def allgatherv(self, message, sizes):
+        self._slots[self.rank] = message
+        self._barrier.wait()
+        messages = [np.array(each) for each in self._slots]
+        self._barrier.wait()
+        return messages
+
+    def allgather(self, message):
+        return np.stack(self.allgatherv(message, None))
+
+
+def methods():
+    """For each name: what makes a rank's allreduce, and whether that has the momentum."""
+    topk = gcodec.get_codec("topk:ratio=0.01")
+    return {
+        "dense": (None, False),
+        "top-k of each rank, 1 %": (
+            lambda c: Allreduce(c, topk, feedback=gcodec.ErrorFeedback(topk)),
+            False,
+        ),
+        "sketch, 3 rows that agree, 1 %": (lambda c: SketchAllreduce(c, ratio=0.01), False),
+        "sketch, median of 5 rows, 1 %": (
+            lambda c: SketchAllreduce(c, ratio=0.01, rows=5, how="median"),
+            False,
+        ),
+        "sketch, 3 rows, masked momentum, 1 %": (
+            lambda c: SketchAllreduce(c, ratio=0.01, momentum=MOMENTUM),
+            True,
+        ),
+        "fetchsgd, 1 %": (lambda c: FetchSGD(c, ratio=0.01, momentum=MOMENTUM), True),
+    }
+
+
+def train(make, own_momentum, images, seed):
+    """Accuracy on the test images, and bytes that a rank handed over: the run of `gcodec demo`."""
+    pixels = np.divide(images["train_images"], 255, dtype=np.float32)
+    labels = images["train_labels"]
+    network = Network([pixels.shape[1], *DIGITS.hidden, 10], seed)
+    barrier, slots = Barrier(RANKS), [None] * RANKS
+    ranks = [make(Rank(r, RANKS, barrier, slots)) for r in range(RANKS)] if make else []
+    velocity, random, step = np.zeros_like(network.parameters), np.random.default_rng(seed), 0
+    steps = len(labels) // (RANKS * DIGITS.batch)
+    with ThreadPoolExecutor(RANKS) as pool:
+        for _ in range(DIGITS.epochs):
+            order = random.permutation(len(labels))[: steps * RANKS * DIGITS.batch]
+            for drawn in order.reshape(steps, RANKS, DIGITS.batch):
+                grads = [network.backward(pixels[own], labels[own]).copy() for own in drawn]
+                total = np.mean(grads, axis=0)
+                if ranks:
+                    calls = [
+                        pool.submit(allreduce, "model", grad, step=step)
+                        for allreduce, grad in zip(ranks, grads, strict=True)
+                    ]
+                    means = [call.result() for call in calls]
+                    assert len({each.tobytes() for each in means}) == 1
+                    total = means[0]
+                velocity *= 0 if own_momentum else MOMENTUM
+                velocity += total
+                rate = DIGITS.learning_rate * (1 - step / (steps * DIGITS.epochs))
+                network.parameters -= np.float32(rate) * velocity
+                step += 1
+    tests = np.divide(images["test_images"], 255, dtype=np.float32)
+    guesses = network.forward(tests)[-1].argmax(axis=1)
+    accuracy = float((guesses == images["test_labels"]).mean())
+    return accuracy, ranks[0].bytes_sent if ranks else step * network.parameters.nbytes
+
+
+def training(seeds):
+    """All methods beside dense, paired by seed."""
+    images, figures = load_digits_images(), {}
+    for name, (make, own) in methods().items():
+        runs = [train(make, own, images, seed) for seed in range(seeds)]
+        accuracies = [accuracy for accuracy, _ in runs]
+        dense = figures.get("dense", {"accuracies": accuracies})["accuracies"]
+        gaps = [100 * (a - b) for a, b in zip(accuracies, dense, strict=True)]
+        figures[name] = {
+            "accuracies": accuracies,
+            "to dense": mean(gaps),
+            "standard error": stdev(gaps) / seeds**0.5 if seeds > 1 else 0.0,
+            "bytes per rank": runs[0][1],
+        }
+        print(name, figures[name], file=sys.stderr)
+    cells = [
+        [name, f"{mean(f['accuracies']):.2%}", f"{f['to dense']:+.2f} ± {f['standard error']:.2f}",
+            f"{f['bytes per rank'] / 1e6:.2f}"]
+        for name, f in figures.items()
+    ]  # fmt: skip
+    print(table("\ndigits", ["", "test accuracy", "to dense, points", "MB per rank"], cells))
+    return figures
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--gradients", type=Path, help="folder of real gradients, for recall")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--seeds", type=int, default=5)
+    arguments = parser.parse_args()
+    figures = {"speed": speed(arguments.rounds)}
+    figures["recall"] = recall(arguments.gradients)
+    figures["training"] = training(arguments.seeds)
+    print(store("sketch", figures, ("torch",) if torch else ()))
+
+
+if __name__ == "__main__":
+    main()
