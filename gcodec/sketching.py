@@ -65,7 +65,7 @@ class CountSketch:
     cells : array
         float32, float64, int32 or int64 of [rows, columns]; read-only.
     contributions : int
-        Gradients added so far.
+        Gradients added so far; of one that comes in parts, the part from position 0 counts.
 
     Examples
     --------
@@ -171,7 +171,7 @@ class CountSketch:
         for begin, part in self._parts(values, gradient):
             sketch.add(part, start + begin, self.parameters, cells, kernels)
         self._commit(cells, gradient)
-        self.contributions += 1
+        self.contributions += start == 0
         return self
 
     def insert_sparse(self, keys: Any, values: Any) -> "CountSketch":

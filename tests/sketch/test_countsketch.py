@@ -58,6 +58,8 @@ def test_a_gradient_in_parts_in_pairs_and_whole(seed, kind, cut):
     pairs = make(dtype=dtype, unit=unit).insert_sparse(np.arange(500), grad)
     assert same(whole, parts)
     assert same(whole, pairs)
+    assert whole.contributions == pairs.contributions == 1
+    assert parts.contributions == (2 if cut == 0 else 1)
 
 
 @given(st.integers(0, 2**32), st.sampled_from(KINDS[2:]))
