@@ -7,7 +7,8 @@ columns, bincount to insert, the median of all estimates and a sort of the large
 hashes are drawn here, since only what is done in a step is timed.
 
 Recall: the share of the 0.1 % largest that are among 1 and 4 candidates for each, mean of four
-seeds. Training: four ranks on digits, the network and schedule of `gcodec demo`.
+seeds. Training: four ranks on digits, the network and schedule of `gcodec demo`. Stability: a
+quadratic, 600 steps, with what is offered and what is not.
 """
 
 import argparse
@@ -279,6 +280,59 @@ def training(seeds):
     return figures
 
 
+class ReadOff(SketchAllreduce):
+    """What is not offered: values read off the sketch, with the same residual."""
+
+    def total(self, frames):
+        self.sketch_of_sum = super().total(frames)
+        return self.sketch_of_sum
+
+    def _exact(self, keys, mine, room, failure):
+        super()._exact(keys, mine, room, failure)
+        return self.sketch_of_sum.estimate(keys)
+
+
+class OneHash(ReadOff):
+    """And of one hash for ever."""
+
+    def total(self, frames):
+        self._sequence = 0
+        return super().total(frames)
+
+
+def stability(steps, n=1 << 11):
+    """Loss of a quadratic with curvatures i^-0.7 and noise, over that of the start."""
+    curvature = np.arange(1, n + 1) ** -0.7
+    start = np.random.default_rng(0).standard_normal(n)
+    few = {"k": 16, "columns": 128, "rows": 5, "how": "median"}
+    schemes = {
+        "exact values": lambda c: SketchAllreduce(c, **few),
+        "values read off": lambda c: ReadOff(c, **few),
+        "values read off, one hash": lambda c: OneHash(c, **few),
+        "fetchsgd, no momentum": lambda c: FetchSGD(c, k=16, columns=128, momentum=0.0),
+    }
+    figures = {}
+    for name, make in ({"dense": None} | schemes).items():
+        barrier, slots = Barrier(RANKS), [None] * RANKS
+        ranks = [make(Rank(r, RANKS, barrier, slots)) for r in range(RANKS)] if make else []
+        noise, x = [np.random.default_rng(rank) for rank in range(RANKS)], start.copy()
+        with ThreadPoolExecutor(RANKS) as pool:
+            for step in range(steps):
+                grads = [curvature * x + own.normal(0, 0.02, n) for own in noise]
+                grads = [grad.astype(np.float32) for grad in grads]
+                total = np.mean(grads, axis=0)
+                if ranks:
+                    calls = [
+                        pool.submit(allreduce, "x", grad, step=step)
+                        for allreduce, grad in zip(ranks, grads, strict=True)
+                    ]
+                    total, *_ = [call.result() for call in calls]
+                x -= 0.3 * total
+        figures[name] = float(curvature @ np.square(x) / (curvature @ np.square(start)))
+        print(f"{name}: {figures[name]:.4g} of the loss at the start", file=sys.stderr)
+    return figures
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--gradients", type=Path, help="folder of real gradients, for recall")
@@ -288,6 +342,7 @@ def main():
     figures = {"speed": speed(arguments.rounds)}
     figures["recall"] = recall(arguments.gradients)
     figures["training"] = training(arguments.seeds)
+    figures["stability"] = stability(600)
     print(store("sketch", figures, ("torch",) if torch else ()))
 
 
