@@ -22,6 +22,7 @@ from ..format import ids
 from ..format.draws import mix
 from ..format.elements import FLOAT32
 from ..format.frame import Frame
+from ..format.header import LOW_32
 from ..kernels import load
 from ..sketching import CountSketch, How
 from .communicator import Communicator
@@ -100,8 +101,8 @@ class Sketching:
         mine = np.zeros(1, DESCRIPTOR)
         mine["magic"], mine["version"], mine["sequence"] = MAGIC, VERSION, self._sequence
         mine["status"] = READY if failure is None else failure_status(failure)
-        mine["codec"], mine["name"] = self.hash(repr(self)), self.hash(str(name))
-        mine["shape"] = self.hash(repr(layout))
+        mine["codec"], mine["name"] = self.hash(repr(self)), self.hash(str(name)) & LOW_32
+        mine["layout"] = self.hash(repr(layout)) & LOW_32
         mine["elements"], mine["bytes"] = prod(layout[0]), frame.size
         mine["step"] = step if failure is None else 0
         self._sequence += 1
