@@ -1,4 +1,4 @@
-"""`gcodec encode | decode | inspect | verify | bench | warmup | demo`.
+"""`gcodec encode | decode | inspect | verify | bench | plan | warmup | demo`.
 
 Exit codes: 0 fine, 1 a bound is not met, 2 a file is not a sound frame, 3 a frame of an unknown
 version or feature, 64 wrong arguments or files, 65 data that cannot be encoded or a run that
@@ -38,6 +38,7 @@ class Parser(argparse.ArgumentParser):
 def build_parser() -> Parser:
     from .bench import add_parser as add_bench
     from .demo import add_parser as add_demo
+    from .plan import add_parser as add_plan
 
     parser = Parser(prog="gcodec", description="Gradient compression with a specified wire format.")
     parser.add_argument("--version", action="version", version=f"gcodec {__version__}")
@@ -47,6 +48,7 @@ def build_parser() -> Parser:
     _add_inspect(commands)
     _add_verify(commands)
     add_bench(commands)
+    add_plan(commands)
     _add_warmup(commands)
     add_demo(commands)
     return parser

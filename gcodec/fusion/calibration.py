@@ -1,0 +1,110 @@
+"""What compressing, communicating and decompressing take here: measured, and the same on all ranks.
+
+All ranks measure at the same time, so that what they take from each other counts. What `Buckets`
+does is what is measured: tensors copied into a bucket and encoded; exchanged; decoded and added.
+"""
+
+from statistics import median
+from time import perf_counter
+from typing import Any, Final
+
+import numpy as np
+
+from ..collectives import Allreduce, Communicator
+from ..policy import Policy
+from .buckets import Prepared
+from .cost import Table
+from .problem import Costs
+
+SMALLEST: Final = 256
+"""Elements; what is smaller takes as long."""
+ENOUGH: Final = 0.1
+"""Seconds that a size is measured for, within `ROUNDS`."""
+ROUNDS: Final = (3, 15)
+
+
+def calibrate(
+    communicator: Communicator, codec: Policy, largest: int, *, dtype: Any = np.float32
+) -> Costs:
+    """Measure, on a gradient that is drawn from a Laplace law, and agree on what rank 0 measured.
+
+    Parameters
+    ----------
+    communicator : Communicator
+        All its ranks call this, with the same arguments.
+    codec : Codec, WarmUp or Exclude
+    largest : int
+        Elements of all layers together.
+    dtype : dtype
+        float16, float32 or float64.
+
+    Returns
+    -------
+    Costs
+        Tables: medians at powers of two from 256 elements on, made to never fall with the size.
+
+    Examples
+    --------
+    >>> import gcodec
+    >>> from gcodec.fusion import Link, calibrate
+    >>> costs = calibrate(Link(2), gcodec.get_codec("topk:ratio=0.01"), 1000)
+    >>> costs.communicate.sizes
+    (256, 512, 1000)
+    """
+    if largest < 1:
+        raise ValueError(f"largest is 1 or more elements, not {largest}")
+    sizes = [1 << log2 for log2 in range(SMALLEST.bit_length() - 1, largest.bit_length())]
+    sizes = [*(size for size in sizes if size < largest), largest]
+    grad = np.random.default_rng(communicator.rank).standard_exponential(largest, np.float32)
+    grad[1::2] *= -1
+    grad = grad.astype(dtype, copy=False)
+    measured = np.array([_measure(communicator, codec, grad[:size]) for size in sizes])
+    agreed = _broadcast(communicator, measured)
+    return Costs(*(Table(tuple(sizes), tuple(rising(column).tolist())) for column in agreed.T))
+
+
+def rising(seconds: Any) -> Any:
+    """The nearest times that never fall: runs that do are replaced by their means."""
+    runs: list[tuple[float, int]] = []
+    for value in np.asarray(seconds, np.float64).tolist():
+        runs.append((value, 1))
+        while len(runs) > 1 and runs[-2][0] > runs[-1][0]:
+            (high, ahead), (low, behind) = runs[-2:]
+            runs[-2:] = [((high * ahead + low * behind) / (ahead + behind), ahead + behind)]
+    return np.repeat([value for value, _ in runs], [number for _, number in runs])
+
+
+def _measure(communicator: Communicator, codec: Policy, grad: Any) -> list[float]:
+    """Median seconds to compress, communicate and decompress."""
+    prepared = Prepared(codec)
+    allreduce = Allreduce(communicator, codec, feedback=prepared)  # type: ignore[arg-type]
+    bucket, result = np.empty_like(grad), np.empty(grad.size, np.result_type(grad, np.float32))
+    sender, name = (communicator.rank, communicator.size), "calibration"
+
+    def once() -> list[float]:
+        _meet(communicator)
+        begin = perf_counter()
+        bucket[...] = grad
+        prepared.put(name, codec.at(name, grad.size, 0).encode(bucket, name=name, sender=sender))
+        compressed = perf_counter() - begin
+        _meet(communicator)
+        begin, decoding = perf_counter(), allreduce.codec_seconds
+        allreduce(name, bucket, out=result)
+        decompressed = allreduce.codec_seconds - decoding
+        return [compressed, max(perf_counter() - begin - decompressed, 0.0), decompressed]
+
+    once()
+    passed = sum(once())
+    rounds = np.clip(ENOUGH / max(passed, 1e-9), *ROUNDS)
+    number = int(_broadcast(communicator, np.array([rounds]))[0])
+    return [median(column) for column in zip(*(once() for _ in range(number)), strict=True)]
+
+
+def _meet(communicator: Communicator) -> None:
+    communicator.allgather(np.zeros(1, np.uint8))
+
+
+def _broadcast(communicator: Communicator, values: Any) -> Any:
+    """What rank 0 has, on all ranks."""
+    received = communicator.allgather(np.ascontiguousarray(values).view(np.uint8).reshape(-1))
+    return received[0].view(np.float64).reshape(values.shape)
