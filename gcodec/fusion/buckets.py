@@ -65,13 +65,15 @@ class Buckets:
         As for `gcodec.collectives.Allreduce`. It is used from another thread between the first
         `put` and the end of `finish`; the caller must not use it meanwhile.
     codec : Codec, WarmUp or Exclude
+        The names that `Exclude` sees are those of buckets: of the first and the last tensor, with
+        two dots between, or of the only one.
     layout : sequence of (name, shape)
         All tensors, in the order in which they become ready.
     ends : sequence of int
         How many of them there are up to the end of each bucket: a plan's `ends`.
     feedback : ErrorFeedback, optional
-        Of the same codec. It has one residual for each bucket, named after its first and last
-        tensor, so that another plan starts without any.
+        Of the same codec. It has one residual for each bucket, by its name, so that another plan
+        starts without any.
     op : {"mean", "sum"}
     dtype : dtype
         Of all gradients; uint16 for the bits of bfloat16.
@@ -210,7 +212,7 @@ class Buckets:
     def _send(self, bucket: "_Bucket") -> None:
         """Encode here, and let the other thread exchange."""
         self._sent += 1
-        grad, step = bucket.gradient(), self._step
+        grad, step = bucket.grad, self._step
         try:
             frame: Frame | Exception = bucket.failure or self._encode(bucket, grad)
         except Exception as error:
@@ -250,7 +252,7 @@ class _Bucket:
         self.name = tensors[0][0] if single else f"{tensors[0][0]}..{tensors[-1][0]}"
         self.layout = None if single else tensors
         shape = tensors[0][1] if single else (int(self._starts[-1]),)
-        self._grad = np.zeros(shape, kind)
+        self.grad = np.zeros(shape, kind)
         self.result = np.zeros(shape, np.float64 if kind == np.float64 else np.float32)
 
     @property
@@ -264,12 +266,8 @@ class _Bucket:
             raise Mismatch(f"{name!r} has shape {grad.shape}, in the layout {shape}")
         if grad.element is not element:
             raise Mismatch(f"{name!r} is of {grad.element.name}, the buckets of {element.name}")
-        place = self._grad.reshape(-1)[self._starts[slot] : self._starts[slot + 1]]
+        place = self.grad.reshape(-1)[self._starts[slot] : self._starts[slot + 1]]
         place.view(grad.bits.dtype)[...] = grad.bits
-
-    def gradient(self) -> NDArray[Any]:
-        """All of them, flat unless there is one."""
-        return self._grad
 
     def parts(self) -> list[NDArray[Any]]:
         """The result, tensor by tensor."""

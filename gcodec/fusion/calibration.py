@@ -1,9 +1,11 @@
 """What compressing, communicating and decompressing take here: measured, and the same on all ranks.
 
-All ranks measure at the same time, so that what they take from each other counts. What `Buckets`
-does is what is measured: tensors copied into a bucket and encoded; exchanged; decoded and added.
+What `Buckets` does is what is measured: tensors copied into a bucket and encoded, while the frame
+before is exchanged, decoded and added by another thread; on all ranks at the same time. So what
+threads and ranks take from each other, where cores are few, counts.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from statistics import median
 from time import perf_counter
 from typing import Any, Final
@@ -81,23 +83,29 @@ def _measure(communicator: Communicator, codec: Policy, grad: Any) -> list[float
     bucket, result = np.empty_like(grad), np.empty(grad.size, np.result_type(grad, np.float32))
     sender, name = (communicator.rank, communicator.size), "calibration"
 
-    def once() -> list[float]:
-        _meet(communicator)
-        begin = perf_counter()
+    def encode() -> float:
+        began = perf_counter()
         bucket[...] = grad
         prepared.put(name, codec.at(name, grad.size, 0).encode(bucket, name=name, sender=sender))
-        compressed = perf_counter() - begin
-        _meet(communicator)
-        begin, decoding = perf_counter(), allreduce.codec_seconds
-        allreduce(name, bucket, out=result)
-        decompressed = allreduce.codec_seconds - decoding
-        return [compressed, max(perf_counter() - begin - decompressed, 0.0), decompressed]
+        return perf_counter() - began
 
-    once()
-    passed = sum(once())
-    rounds = np.clip(ENOUGH / max(passed, 1e-9), *ROUNDS)
-    number = int(_broadcast(communicator, np.array([rounds]))[0])
-    return [median(column) for column in zip(*(once() for _ in range(number)), strict=True)]
+    def exchange() -> list[float]:
+        began, before = perf_counter(), allreduce.codec_seconds
+        allreduce(name, grad, out=result)
+        decompressed = allreduce.codec_seconds - before
+        return [max(perf_counter() - began - decompressed, 0.0), decompressed]
+
+    def once() -> list[float]:
+        encode()
+        _meet(communicator)
+        beside = pool.submit(exchange)
+        return [encode(), *beside.result()]
+
+    with ThreadPoolExecutor(1) as pool:
+        once()
+        rounds = np.clip(ENOUGH / max(sum(once()), 1e-9), *ROUNDS)
+        number = int(_broadcast(communicator, np.array([rounds]))[0])
+        return [median(column) for column in zip(*(once() for _ in range(number)), strict=True)]
 
 
 def _meet(communicator: Communicator) -> None:

@@ -3,13 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite, log2
-from time import perf_counter, sleep
+from time import sleep
 
 import numpy as np
 from numpy.typing import NDArray
-
-SHORTEST_SLEEP = 2e-3
-"""Seconds; what is shorter is waited for without giving up the processor."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +55,4 @@ class Link:
         return [message] * self.size
 
     def _wait(self, sizes: Sequence[int]) -> None:
-        until = perf_counter() + self.seconds(sizes)
-        while (left := until - perf_counter()) > 0:
-            if left > SHORTEST_SLEEP:
-                sleep(left - SHORTEST_SLEEP / 2)
+        sleep(self.seconds(sizes))

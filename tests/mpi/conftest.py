@@ -21,8 +21,8 @@ def mpirun():
         give_up = pytest.fail if os.environ.get("CI") else pytest.skip
         give_up("no mpirun or no mpi4py: pip install 'gcodec[mpich]'")
 
-    def run(program, ranks, timeout=90):
-        python = [sys.executable, "-m", "mpi4py", str(PROGRAMS / program)]
+    def run(program, ranks, timeout=90, arguments=()):
+        python = [sys.executable, "-m", "mpi4py", str(PROGRAMS / program), *arguments]
         environment = {
             **os.environ,
             "OMP_NUM_THREADS": "1",
