@@ -27,7 +27,7 @@ from gcodec.fusion import RULES, Buckets, calibrate, plan, simulate
 from gcodec.fusion.networks import RECORDED, recorded
 
 RANKS, GBIT = 4, 1
-CODECS = ("reclog:ratio=0.01,per_octave=4", "topk:ratio=0.001", "u8bit")
+CODECS = ("reclog:ratio=0.01,per_octave=4", "topk:ratio=0.001", "sidco:ratio=0.001", "u8bit")
 COMPARED = ("layer-wise", "25 MiB (DDP)", "64 MiB (Horovod)")
 PLANNED = "planned"
 TICK = 2e-4
@@ -184,14 +184,16 @@ def main():
     if arguments.rank:
         rank_program(arguments.rank)
         return
-    from harness import store
+    from harness import RESULTS, store
 
-    figures = []
-    for found in launch(
-        {name: getattr(arguments, name) for name in ("networks", "codecs", "rounds")}
-    ):
+    stored = RESULTS / "fusion.json"
+    figures = json.loads(stored.read_text())["figures"] if stored.exists() else []
+    options = {name: getattr(arguments, name) for name in ("networks", "codecs", "rounds")}
+    for found in launch(options):
         show(found)
-        figures.append(found)
+        same = found["network"], found["codec"]
+        figures = [other for other in figures if (other["network"], other["codec"]) != same]
+        figures.append({**found, "load": os.getloadavg()[0], "rounds": arguments.rounds})
         print(store("fusion", figures, ["mpi4py", "mpich"]))
 
 
