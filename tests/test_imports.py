@@ -43,6 +43,10 @@ HEAVY = (
     "mpi4py",
     "torch",
     "jax",
+    "optax",
+    "zarr",
+    "numcodecs",
+    "rich",
     "cupy",
     "sklearn",
     "matplotlib",
@@ -207,6 +211,8 @@ def test_rooms_take_kernels_as_an_argument(file):
 def test_heavy_packages_stay_in_their_rooms(file):
     parts = module_name(file)[0]
     rooms = {"numba": ("kernels", "cpu"), "llvmlite": ("kernels", "cpu"), "mpi4py": ("mpi",)}
+    rooms |= dict.fromkeys(("torch", "jax", "optax", "zarr", "numcodecs"), ("integrations",))
+    rooms |= {"rich": ("cli",)}
     for name, line in imports(file):
         room = rooms.get(name.split(".")[0])
         if name.startswith(("numba.cuda", "numba_cuda", "cuda.")):
@@ -215,6 +221,14 @@ def test_heavy_packages_stay_in_their_rooms(file):
         assert room is None or parts[: len(room)] == room or parts[0] == "cli", (
             f"line {line}: {name}"
         )
+
+
+@each_file(lambda parts: parts[0] == "integrations")
+def test_integrations_know_no_format_and_are_short(file):
+    for _, whole, line in inside(file):
+        known = whole[0] not in ("kernels", "format") or whole == ["format", "frame", "Frame"]
+        assert known, f"line {line}: integrations know frames, not what is in them"
+    assert len(file.read_text(encoding="utf-8").splitlines()) < 250
 
 
 @each_file(lambda parts: parts != ("arrays",))
