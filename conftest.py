@@ -6,7 +6,13 @@ Where `CI` is set, none is left out, so that a missing framework is a failure th
 import os
 from importlib.util import find_spec
 
-FRAMEWORKS = {"numcodecs": "numcodecs", "zarr": "zarr", "torch": "torch", "torchgroup": "torch"}
+FRAMEWORKS = {
+    "numcodecs": "numcodecs",
+    "zarr": "zarr",
+    "torch": "torch",
+    "torchgroup": "torch",
+    "optax": "optax",
+}
 collect_ignore = [
     f"gcodec/integrations/{module}.py"
     for module, framework in FRAMEWORKS.items()
