@@ -24,7 +24,7 @@ from ..inspection import inspect
 from ..parallel import get_threads
 from ..recipes import get_codec
 from ..verification import verify
-from . import files
+from . import files, tables
 
 RECIPES: Final = (
     "reclog:ratio=0.01",
@@ -83,7 +83,10 @@ def run(args: argparse.Namespace) -> int:
     if not array.size:
         raise GcodecError(f"{args.input} has no elements: there is nothing to time")
     found = {"file": str(args.input), **measure(array, codecs, args.rounds)}
-    print(json.dumps(found, indent=2) if args.json else table(found))
+    if args.json:
+        print(json.dumps(found, indent=2))
+    else:
+        show(found)
     return 0
 
 
@@ -163,8 +166,8 @@ def interleave(calls: dict[Any, Callable[[], Any]], rounds: int) -> dict[Any, fl
     return {name: median(times) for name, times in seconds.items()}
 
 
-def table(found: dict[str, Any]) -> str:
-    """What `measure` found, for people."""
+def show(found: dict[str, Any]) -> None:
+    """Print what `measure` found, for people."""
     shape = "x".join(map(str, found["shape"])) or "scalar"
     rows: list[Sequence[str]] = [
         ["recipe", "encode", "of read", "accumulate", "of read", "bytes/kept", "ratio", "L2 error",
@@ -184,20 +187,16 @@ def table(found: dict[str, Any]) -> str:
         ]
         for row in found["recipes"]
     ]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    heading = (
+    print(
         f"{found['file']}: {shape} of {found['dtype']}, {found['bytes']:,} bytes, "
         f"read in {found['read_ms']:.3f} ms; medians of {found['rounds']} rounds, "
-        f"up to {found['threads']} threads"
+        f"up to {found['threads']} threads\n"
     )
-    lines = [
-        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
-    ]
-    note = (
-        f"between {found['ranks']} ranks, on networks slower than break-even gcodec is faster than"
+    tables.show(rows)
+    print(
+        f"\nbetween {found['ranks']} ranks, on networks slower than break-even gcodec is faster "
+        "than dense\n(formula: gcodec bench --help)"
     )
-    note += " dense\n(formula: gcodec bench --help)"
-    return "\n".join([heading, "", *lines, "", note])
 
 
 def _positive(text: str) -> int:

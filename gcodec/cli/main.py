@@ -1,16 +1,12 @@
-"""`gcodec encode | decode | inspect | verify | bench | plan | warmup | demo`.
-
-Exit codes: 0 fine, 1 a bound is not met, 2 a file is not a sound frame, 3 a frame of an unknown
-version or feature, 64 wrong arguments or files, 65 data that cannot be encoded or a run that
-failed, 69 a package that is missing.
-"""
+"""`gcodec encode | decode | inspect | verify | bench | plan | warmup | info | demo`."""
 
 import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from time import perf_counter
 from typing import NoReturn
 
 from .. import __version__
@@ -26,6 +22,11 @@ from ..errors import (
 EXIT_DIFFERS, EXIT_CORRUPT, EXIT_VERSION = 1, 2, 3
 EXIT_USAGE, EXIT_DATA, EXIT_UNAVAILABLE = 64, 65, 69
 EXIT_BROKEN_PIPE = 141
+EXIT_CODES = """\
+exit codes: 0 fine, 1 a bound is not met, 2 a file is not a sound frame, 3 a frame of an unknown
+version or feature, 64 wrong arguments or files, 65 data that cannot be encoded or a run that
+failed, 69 a package that is missing.
+"""
 
 
 class Parser(argparse.ArgumentParser):
@@ -38,9 +39,15 @@ class Parser(argparse.ArgumentParser):
 def build_parser() -> Parser:
     from .bench import add_parser as add_bench
     from .demo import add_parser as add_demo
+    from .info import add_parser as add_info
     from .plan import add_parser as add_plan
 
-    parser = Parser(prog="gcodec", description="Gradient compression with a specified wire format.")
+    parser = Parser(
+        prog="gcodec",
+        description="Gradient compression with a specified wire format.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--version", action="version", version=f"gcodec {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_encode(commands)
@@ -50,6 +57,7 @@ def build_parser() -> Parser:
     add_bench(commands)
     add_plan(commands)
     _add_warmup(commands)
+    add_info(commands)
     add_demo(commands)
     return parser
 
@@ -67,7 +75,7 @@ def _add_encode(commands: "argparse._SubParsersAction[Parser]") -> None:
     parser = _add(
         commands,
         "encode",
-        "Encode a float32 .npy, or a .npz with keys and values, into a frame.",
+        "Encode a .npy of floats, or a .npz with keys and values, into a frame.",
         "gcodec encode grad.npy -o grad.gc --codec reclog:ratio=0.01,per_octave=4",
     )
     parser.add_argument("input", type=Path, help=".npy array, or .npz with keys, values and n")
@@ -79,6 +87,7 @@ def _add_encode(commands: "argparse._SubParsersAction[Parser]") -> None:
     )
     parser.add_argument("--name", default="", help="the tensor's name")
     parser.add_argument("--step", type=int, default=0, help="the training step")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=_encode)
 
 
@@ -96,6 +105,7 @@ def _add_decode(commands: "argparse._SubParsersAction[Parser]") -> None:
         default=1 << 28,
         help="refuse larger outputs (default: %(default)s)",
     )
+    parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=_decode)
 
 
@@ -139,6 +149,7 @@ def _add_warmup(commands: "argparse._SubParsersAction[Parser]") -> None:
         choices=["float16", "float32", "float64", "bfloat16"],
         help="of the gradients (default: float32)",
     )
+    parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=_warmup)
 
 
@@ -147,8 +158,16 @@ def _warmup(arguments: argparse.Namespace) -> int:
     from ..warming import warmup
 
     codecs = [get_codec(recipe) for recipe in arguments.recipes]
+    started = perf_counter()
     warmup(codecs, ["uint16" if name == "bfloat16" else name for name in arguments.dtype])
+    seconds = perf_counter() - started
+    told = {"recipes": arguments.recipes, "dtypes": arguments.dtype, "seconds": seconds}
+    _tell(arguments, told, f"compiled, or loaded from disk, in {seconds:.1f} s")
     return 0
+
+
+def _tell(arguments: argparse.Namespace, told: Mapping[str, object], line: str) -> None:
+    print(json.dumps(told) if arguments.json else line)
 
 
 def _encode(arguments: argparse.Namespace) -> int:
@@ -159,7 +178,8 @@ def _encode(arguments: argparse.Namespace) -> int:
     frame = files.encode_file(arguments.input, codec, name=arguments.name, step=arguments.step)
     output = arguments.output or arguments.input.with_suffix(".gc")
     files.write_frame(output, frame)
-    print(f"{output}: {frame.size} bytes")
+    told = {"output": str(output), "bytes": frame.size, "codec": arguments.codec}
+    _tell(arguments, told, f"{output}: {frame.size} bytes")
     return 0
 
 
@@ -170,7 +190,8 @@ def _decode(arguments: argparse.Namespace) -> int:
     dense = decode(files.read_bytes(arguments.input), max_elements=arguments.max_elements)
     output = arguments.output or arguments.input.with_suffix(".npy")
     files.write_array(output, dense)
-    print(f"{output}: {'x'.join(map(str, dense.shape)) or 'scalar'} {dense.dtype}")
+    told = {"output": str(output), "shape": dense.shape, "dtype": str(dense.dtype)}
+    _tell(arguments, told, f"{output}: {'x'.join(map(str, dense.shape)) or 'scalar'} {dense.dtype}")
     return 0
 
 

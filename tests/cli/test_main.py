@@ -32,8 +32,24 @@ def test_encode_inspect_decode(tmp_path, grad, capsys):
     assert np.array_equal(np.load(back), gcodec.decode(frame.read_bytes()))
 
 
-def test_warmup():
+def test_warmup(capsys):
     assert main(["warmup", "reclog:ratio=0.05", "topk:k=3", "--dtype", "float32", "bfloat16"]) == 0
+    assert capsys.readouterr().out.startswith("compiled, or loaded from disk, in ")
+    assert main(["warmup", "topk:k=3", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told.pop("seconds") > 0
+    assert told == {"recipes": ["topk:k=3"], "dtypes": ["float32"]}
+
+
+def test_encode_and_decode_as_json(tmp_path, grad, capsys):
+    source, frame, back = (str(tmp_path / name) for name in ("grad.npy", "x.gc", "back.npy"))
+    assert main(["encode", source, "-o", frame, "--codec", "topk:k=3", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    size = len(gcodec.get_codec("topk:k=3").encode(grad))
+    assert told == {"output": frame, "bytes": size, "codec": "topk:k=3"}
+    assert main(["decode", frame, "-o", back, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told == {"output": back, "shape": [30, 40], "dtype": "float32"}
 
 
 def test_default_names_and_sparse_input(tmp_path, capsys):
