@@ -81,7 +81,7 @@ def _cpu() -> dict[str, Any]:
         probe: Any = import_module("gcodec.kernels.cpu.probe")
     except ImportError as error:
         return {"available": False, "why": f"{error}: pip install --upgrade gcodec"}
-    place = kernels.xxh64._cache.cache_path
+    place = kernels.xxh64._cache.cache_path or "nowhere, so every process compiles"
     tier, best = probe.sound_tier(), probe.best_tier()
     names = ("scalar", "mask", "compress", "locate")
     return {"available": True, "vector_code": names[tier], "of": names[best], "cache": place}

@@ -268,7 +268,7 @@ def main():
     gcodec.set_threads(1)
     store = f"file://{FOLDER}/store-{'-'.join(SCENARIOS)}"
     dist.init_process_group(
-        "gloo", init_method=store, rank=RANK, world_size=WORLD, timeout=timedelta(seconds=60)
+        "gloo", init_method=store, rank=RANK, world_size=WORLD, timeout=timedelta(seconds=180)
     )
     for scenario in SCENARIOS:
         globals()[scenario]()
