@@ -5,7 +5,7 @@ stricter than a device: see `machine.c`. It is also weaker: memory is sequential
 what ptxas makes of the text is not seen.
 """
 
-from .launch import Counts, DeviceError, Kernel, find_compiler
+from .launch import Counts, DeviceError, Kernel, find_compiler, find_ptxas
 from .text import WARP
 
-__all__ = ["WARP", "Counts", "DeviceError", "Kernel", "find_compiler"]
+__all__ = ["WARP", "Counts", "DeviceError", "Kernel", "find_compiler", "find_ptxas"]

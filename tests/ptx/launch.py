@@ -80,6 +80,14 @@ def find_compiler():
 
 
 @cache
+def find_ptxas():
+    """The assembler, or None."""
+    from cuda.pathfinder import find_nvidia_binary_utility
+
+    return find_nvidia_binary_utility("ptxas")
+
+
+@cache
 def _folder():
     return tempfile.TemporaryDirectory(prefix="ptx-")
 

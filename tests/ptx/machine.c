@@ -71,6 +71,7 @@ static int note(Thread *t, Shadow *s, int kind, int shared) {
     s->write_kind = kind & ATOMIC ? 2 : 1, s->readers = 0;
     return 1;
   }
+  if (kind & ATOMIC) return 1;
   int readers = 1; /* 1 thread, 2 several of a warp, 3 of a block, 4 of the grid */
   if (own_reads) {
     if (s->readers == 4 || s->reader / threads != block->number) readers = 4;

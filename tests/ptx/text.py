@@ -22,7 +22,6 @@ class Instruction(NamedTuple):
 class Text(NamedTuple):
     """registers : kind by name; shared : offset by name; parameters : (name, kind) in order."""
 
-    name: str
     parameters: list[tuple[str, str]]
     registers: dict[str, str]
     shared: dict[str, int]
@@ -45,9 +44,7 @@ def read(ptx):
     entries = re.findall(r"\.visible \.entry (\w+)\s*\((.*?)\)[^{]*\{(.*)\}", source, re.S)
     if len(entries) != 1:
         raise NotImplementedError(f"{len(entries)} kernels in one module")
-    name, head, body = entries[0]
-    if "{" in re.sub(r"[{][^{};]*[}]", "", body):
-        raise NotImplementedError("a scope within a kernel")
+    _, head, body = entries[0]
     parameters = [
         (match[2], match[1])
         for match in re.finditer(r"\.param \.(\w+)(?:\s+\.\w+(?:\s+\d+)?)*\s+(\w+)", head)
@@ -57,7 +54,9 @@ def read(ptx):
         for one in names.split(","):
             bank, _, count = one.strip().rstrip(">").partition("<")
             numbered = [f"{bank}{i}" for i in range(int(count))] if count else [bank]
-            registers |= dict.fromkeys(numbered, kind)
+            for name in numbered:  # a scope of its own may have a name again
+                if registers.setdefault(name, kind) != kind:
+                    raise NotImplementedError(f"{name} of two kinds")
     code = []
     for label, guard, text in re.findall(
         r"(\$\w+):|(?:@(!?%\w+)\s+)?\b([a-z][^;]*);", re.sub(r"\.(reg|pragma)[^;]*;", "", body)
@@ -73,4 +72,4 @@ def read(ptx):
                 operands,
             )
         )  # fmt: skip
-    return Text(name, parameters, registers, shared, size, code)
+    return Text(parameters, registers, shared, size, code)

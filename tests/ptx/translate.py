@@ -254,7 +254,8 @@ class Translator:
         names = self.vector(operands[0], modes)
         if names is None:
             return None
-        code = self.place(operands[1], kind, len(names), "READ", modes)
+        access = "READ | ATOMIC" if "relaxed" in modes else "READ"
+        code = self.place(operands[1], kind, len(names), access, modes)
         code += f"{c_type(kind)} x[{len(names)}]; memcpy(x, p, sizeof x);"
         return code + "".join(self.assign(name, kind, f"x[{i}]") for i, name in enumerate(names))
 
@@ -263,7 +264,8 @@ class Translator:
         names = self.vector(operands[1], modes)
         if names is None:
             return None
-        code = self.place(operands[0], kind, len(names), "WRITE", modes)
+        access = "WRITE | ATOMIC" if "relaxed" in modes else "WRITE"
+        code = self.place(operands[0], kind, len(names), access, modes)
         values = ", ".join(self.value(name, kind) for name in names)
         return code + f"{c_type(kind)} x[{len(names)}] = {{ {values} }}; memcpy(p, x, sizeof x);"
 
@@ -479,6 +481,15 @@ class Translator:
         return self.assign(
             operands[0], "u32", f"{x} ? __builtin_clzll({x}) - {64 - width} : {width}"
         )
+
+    def on_bfind(self, modes, operands):
+        *modes, kind = modes
+        if kind[0] != "u" or modes not in ([], ["shiftamt"]):
+            return None
+        x = self.value(operands[1], kind)
+        zeros = f"__builtin_clzll({x})"
+        place = f"{zeros} - {64 - bits(kind)}" if modes else f"63 - {zeros}"
+        return self.assign(operands[0], "u32", f"{x} ? {place} : -1")
 
     def on_brev(self, modes, operands):
         (kind,) = modes

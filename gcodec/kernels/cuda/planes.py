@@ -1,12 +1,12 @@
-"""Prefix codes (spec section 8) on CUDA: factories of kernels, over the module of `target.load`.
+"""Planes of bits (spec section 8) on CUDA: factories of kernels, over the module of `target.load`.
 
-Arguments are those of `gcodec.kernels.reference.planes`. Numbers are unsigned: signed and unsigned
-would meet as floats, and signed indices be tested for wrap-around.
+Planes start with words. Arguments are those of `gcodec.kernels.reference.planes`. Numbers are
+unsigned: signed and unsigned would meet as floats, and signed indices be tested for wrap-around.
 """
 
 import numpy as np
 
-from ...format.directory import BLOCK, OFFSET_BITS
+from ...format.directory import BLOCK, OFFSET_BITS, WIDTH_BITS
 from ..jobs import COUNT, END, FIRST, INDEX, SPLIT, START, WIDTH
 
 WARP = 32
@@ -15,7 +15,7 @@ ZERO, ONE = np.uint64(0), np.uint64(1)
 FIVE, SIX = np.uint64(5), np.uint64(6)
 LAST_LANE, LOW_SIX, WORD = np.uint64(WARP - 1), np.uint64(63), np.uint64(64)
 ITEMS = np.uint64(BLOCK)
-OFFSET_WIDTH = np.uint64(OFFSET_BITS)
+OFFSET_WIDTH, FIELD_WIDTH = np.uint64(OFFSET_BITS), np.uint64(WIDTH_BITS)
 OFFSET_MASK = (ONE << OFFSET_WIDTH) - ONE
 CODE_MASK = np.uint64(4095)
 
@@ -102,6 +102,176 @@ def write_codes(cuda):
             bit += total
             block += TILE
             tile += TILE
+
+    return kernel
+
+
+PLANE_THREADS = 256
+"""In a thread block that writes a plane word by word."""
+
+
+def _fields(cuda):
+    """Device function: a word of fields of a width, from 1 to 32, that lie one after the other."""
+
+    @cuda.jit(device=True, inline="always")
+    def gather(values, first, count, width, word):
+        mask = (ONE << width) - ONE
+        begin = word * WORD
+        j, gathered = begin // width, ZERO
+        at = j * width
+        while at < begin + WORD and j < count:
+            field = np.uint64(values[first + j]) & mask
+            if at >= begin:
+                gathered |= field << (at - begin)
+            else:
+                gathered |= field >> (begin - at)
+            at += width
+            j += ONE
+        return gathered
+
+    return gather
+
+
+def write_fields(cuda):
+    """A kernel with a thread block for each job, which writes whole words and needs no zeros."""
+    gather = _fields(cuda)
+
+    def kernel(jobs, values, payload):
+        job, word = np.uint64(cuda.blockIdx.x), np.uint64(cuda.threadIdx.x)
+        first, count = np.uint64(jobs[job, FIRST]), np.uint64(jobs[job, COUNT])
+        width, start = np.uint64(jobs[job, WIDTH]), np.uint64(jobs[job, START]) >> SIX
+        while word * WORD < count * width:
+            payload[start + word] = gather(values, first, count, width, word)
+            word += np.uint64(PLANE_THREADS)
+
+    return kernel
+
+
+def write_bitmap(cuda):
+    """A kernel with a thread block for each job; keys share words, hence atomic."""
+
+    def kernel(jobs, keys, payload):
+        job, j = np.uint64(cuda.blockIdx.x), np.uint64(cuda.threadIdx.x)
+        first, count = np.uint64(jobs[job, FIRST]), np.uint64(jobs[job, COUNT])
+        start = np.uint64(jobs[job, START])
+        while j < count:
+            bit = start + np.uint64(keys[first + j])
+            cuda.atomic.or_(payload, bit >> SIX, ONE << (bit & LOW_SIX))
+            j += np.uint64(PLANE_THREADS)
+
+    return kernel
+
+
+def _skip(cuda):
+    """Device function: positions between a key and the one before it in its chunk."""
+
+    @cuda.jit(device=True, inline="always")
+    def skip(keys, first, j):
+        key = np.uint64(keys[first + j])
+        if j != ZERO:
+            key -= np.uint64(keys[first + j - ONE]) + ONE
+        return key
+
+    return skip
+
+
+def measure_blocks(cuda):
+    """A kernel that finds the width of each block of keys, a thread block for each chunk.
+
+    keys : uint32[nnz]; starts : uint64[chunks + 1]; widths : uint32[nnz // BLOCK + chunks], where
+    those of a chunk begin at its first key // BLOCK + its number; bits : uint64[chunks], of all
+    fields of each
+    """
+    skip = _skip(cuda)
+
+    def kernel(keys, starts, widths, bits):
+        sums = cuda.shared.array(WRITERS, np.uint64)
+        chunk = np.uint64(cuda.blockIdx.x)
+        lane = np.uint64(cuda.threadIdx.x) & LAST_LANE
+        warp = np.uint64(cuda.threadIdx.x) >> FIVE
+        first = starts[chunk]
+        count = starts[chunk + ONE] - first
+        place = first // ITEMS + chunk
+        block, total = warp, ZERO
+        while block * ITEMS < count:
+            some = ZERO
+            j = block * ITEMS + lane
+            for _ in range(RUN):
+                if j < count:
+                    some |= skip(keys, first, j)
+                j += np.uint64(WARP)
+            for step in (16, 8, 4, 2, 1):
+                some |= np.uint64(np.uint32(cuda.shfl_xor_sync(FULL, np.int32(some), step)))
+            width = np.uint64(32) - np.uint64(cuda.clz(np.uint32(some)))
+            if lane == ZERO:
+                widths[place + block] = np.uint32(width)
+            total += width * min(ITEMS, count - block * ITEMS)
+            block += np.uint64(WRITERS)
+        if lane == ZERO:
+            sums[warp] = total
+        cuda.syncthreads()
+        if cuda.threadIdx.x == 0:
+            total = ZERO
+            for other in range(WRITERS):
+                total += sums[other]
+            bits[chunk] = total
+
+    return kernel
+
+
+def write_blocks(cuda):
+    """A kernel that writes blocks of keys and their widths, a thread block for each job.
+
+    A job is a chunk: INDEX is where widths go. keys, widths : as for `measure_blocks`; SPLIT is the
+    place of the chunk's first width
+    """
+    gather, skip = _fields(cuda), _skip(cuda)
+
+    def kernel(jobs, keys, widths, payload):
+        sums = cuda.shared.array((2, WRITERS), np.uint32)
+        job = np.uint64(cuda.blockIdx.x)
+        lane = np.uint64(cuda.threadIdx.x) & LAST_LANE
+        warp = np.uint64(cuda.threadIdx.x) >> FIVE
+        first, count = np.uint64(jobs[job, FIRST]), np.uint64(jobs[job, COUNT])
+        place, index = np.uint64(jobs[job, SPLIT]), np.uint64(jobs[job, INDEX]) >> SIX
+        start = np.uint64(jobs[job, START]) >> SIX
+        blocks, word = (count + ITEMS - ONE) // ITEMS, np.uint64(cuda.threadIdx.x)
+        while word * WORD < blocks * FIELD_WIDTH:
+            payload[index + word] = gather(widths, place, blocks, FIELD_WIDTH, word)
+            word += np.uint64(WRITERS * WARP)
+        tile = half = ZERO
+        while tile < blocks:
+            block, width = tile + warp, ZERO
+            if block < blocks:
+                width = np.uint64(widths[place + block])
+            if lane == ZERO:
+                sums[half, warp] = np.uint32(width)
+            cuda.syncthreads()  # one is enough: the next tile has the other half
+            before = total = ZERO
+            for other in range(WRITERS):
+                size = np.uint64(sums[half, other])
+                if np.uint64(other) < warp:
+                    before += size
+                total += size
+            begin = block * ITEMS
+            if width != ZERO:
+                size = min(ITEMS, count - begin)
+                word = lane
+                while word * WORD < size * width:
+                    at, gathered, j = word * WORD // width * width, ZERO, word * WORD // width
+                    while at < word * WORD + WORD and j < size:
+                        field = skip(keys, first, begin + j)
+                        if at >= word * WORD:
+                            gathered |= field << (at - word * WORD)
+                        else:
+                            gathered |= field >> (word * WORD - at)
+                        at += width
+                        j += ONE
+                    payload[start + np.uint64(2) * before + word] = gathered
+                    word += np.uint64(WARP)
+            start += np.uint64(2) * total
+            tile += np.uint64(WRITERS)
+            half = half ^ ONE
 
     return kernel
 

@@ -1,58 +1,20 @@
-"""CUDA kernels without a device: ptxas takes them, and their PTX does what the CPU kernels do.
+"""Prefix codes on CUDA: their PTX, run on the CPU, does what the reference does."""
 
-What no device has shown is left open: speed, and how hardware orders memory.
-"""
-
-import os
 import re
-import subprocess
-from functools import cache
-from importlib.util import find_spec
 
 import numpy as np
 import pytest
 from backends import flip
-from ptx import WARP, DeviceError, Kernel
+from ptx import DeviceError
+from ptx.compiled import CAPABILITIES, SCHEDULES, launch, ptx
 
-import gcodec
 from gcodec.kernels import reference
-from gcodec.kernels.cuda import planes, target
+from gcodec.kernels.cuda import planes
 from gcodec.kernels.jobs import COUNT, job_table
 
-CAPABILITIES = ((8, 0), (9, 0), (10, 0))
-SCHEDULES = (None, 1, 2)
+pytestmark = pytest.mark.cuda
+
 NONE = np.iinfo(np.int64).max
-
-
-@cache
-def ptxas():
-    """The assembler's path; without it the module is skipped, but never in CI."""
-    if not os.environ.get("CI"):
-        pytest.importorskip("numba_cuda", reason="pip install 'gcodec[test]'")
-        pytest.importorskip("cuda.pathfinder")
-    from cuda.pathfinder import find_nvidia_binary_utility
-
-    path = find_nvidia_binary_utility("ptxas")
-    if path is None:
-        give_up = pytest.fail if os.environ.get("CI") else pytest.skip
-        give_up("no ptxas: pip install 'gcodec[test]'")
-    return path
-
-
-@cache
-def compiled(name, capability=(9, 0)):
-    """PTX of one of the two kernels."""
-    ptxas()
-    from numba import types
-
-    job_row, word = types.int64[:, ::1], types.uint64[::1]
-    symbols, codes = types.uint32[::1], types.uint16[:, ::1]
-    signatures = {
-        "write_codes": (job_row, symbols, types.uint8[:, ::1], codes, word),
-        "read_codes": (job_row, word, codes, symbols, types.int64[::1]),
-    }
-    function = getattr(planes, name)(target.load())
-    return target.compile_ptx(function, types.void(*signatures[name]), capability)
 
 
 class Coded:
@@ -85,24 +47,22 @@ class Coded:
         self.payload = np.zeros(at // 64 + 1, np.uint64)
         reference.write_codes(self.jobs, self.symbols, self.lengths, self.codes, self.payload)
 
-    def write(self, ptx, seed=None):
+    def write(self, **how):
         payload = np.zeros_like(self.payload)
-        run = Kernel(ptx)
         arguments = self.jobs, self.symbols, self.lengths, self.codes, payload
-        run(len(self.jobs), WARP * planes.WRITERS, *arguments, seed=seed)
+        launch("write_codes", len(self.jobs), *arguments, **how)
         return payload
 
-    def read(self, ptx, seed=None, payload=None):
+    def read(self, payload=None, **how):
         payload = self.payload if payload is None else payload
-        return read(ptx, self.jobs, payload, self.tables, self.symbols.size, seed)
+        return read(self.jobs, payload, self.tables, self.symbols.size, **how)
 
 
-def read(ptx, jobs, payload, tables, size, seed=None):
+def read(jobs, payload, tables, size, **how):
     """Symbols, and the first job at fault or -1."""
     symbols, fault = np.full(size, 2**32 - 1, np.uint32), np.full(1, NONE)
     grid = -(-len(jobs) // planes.READERS)
-    arguments = jobs, payload, tables, symbols, fault
-    Kernel(ptx)(grid, WARP * planes.READERS, *arguments, seed=seed)
+    launch("read_codes", grid, jobs, payload, tables, symbols, fault, **how)
     return symbols, -1 if fault[0] == NONE else int(fault[0])
 
 
@@ -118,54 +78,30 @@ COUNTS = (
     (8193,),
 )
 
-cuda = pytest.mark.cuda
 
-
-@cuda
-@pytest.mark.parametrize("capability", CAPABILITIES, ids=lambda c: f"sm_{c[0]}{c[1]}")
-@pytest.mark.parametrize("name", ["write_codes", "read_codes"])
-def test_ptxas_spills_nothing(name, capability, tmp_path):
-    ptx = compiled(name, capability)
-    assert not re.search(r"\.f(32|64)|\.local|\bcall\b|\btrap\b", ptx)
-    source = tmp_path / "kernel.ptx"
-    source.write_text(ptx, encoding="ascii")
-    architecture = f"-arch=sm_{capability[0]}{capability[1]}"
-    said = subprocess.run(
-        [ptxas(), architecture, "-v", source, "-o", tmp_path / "kernel.cubin"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stderr
-    assert "0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads" in said
-    assert int(re.search(r"Used (\d+) registers", said)[1]) <= 64
-
-
-@cuda
-@pytest.mark.parametrize("seed", SCHEDULES)
+@pytest.mark.parametrize(("seed", "resident"), SCHEDULES)
 @pytest.mark.parametrize("counts", COUNTS, ids=str)
-def test_same_bytes_and_symbols_as_the_cpu(counts, seed):
+def test_same_bytes_and_symbols_as_the_cpu(counts, seed, resident):
     plane = Coded(len(counts), counts)
-    assert plane.write(compiled("write_codes"), seed).tobytes() == plane.payload.tobytes()
-    symbols, fault = plane.read(compiled("read_codes"), seed)
+    assert plane.write(seed=seed, resident=resident).tobytes() == plane.payload.tobytes()
+    symbols, fault = plane.read(seed=seed, resident=resident)
     assert fault == -1
     assert symbols.tolist() == plane.symbols.tolist()
 
 
-@cuda
 @pytest.mark.parametrize("capability", CAPABILITIES, ids=lambda c: f"sm_{c[0]}{c[1]}")
 @pytest.mark.parametrize("n_symbols", [1, 2, 26, 4096])
 def test_every_architecture_and_alphabet(capability, n_symbols):
     plane = Coded(n_symbols, (1, 700, 1300), n_symbols)
-    written = plane.write(compiled("write_codes", capability))
+    written = plane.write(capability=capability)
     assert written.tobytes() == plane.payload.tobytes()
-    symbols, fault = plane.read(compiled("read_codes", capability))
+    symbols, fault = plane.read(capability=capability)
     assert fault == -1
     assert symbols.tolist() == plane.symbols.tolist()
 
 
-@cuda
-@pytest.mark.parametrize("seed", SCHEDULES)
-def test_damage_is_found_as_by_the_cpu(seed):
+@pytest.mark.parametrize(("seed", "resident"), SCHEDULES)
+def test_damage_is_found_as_by_the_cpu(seed, resident):
     """Without a load outside of the payload, which the interpreter would refuse."""
     rng = np.random.default_rng(7)
     found = []
@@ -176,7 +112,7 @@ def test_damage_is_found_as_by_the_cpu(seed):
             payload = rng.integers(0, 2**64, payload.size, np.uint64)
         expected = np.zeros_like(plane.symbols)
         fault = reference.read_codes(plane.jobs, payload, plane.tables, expected)
-        symbols, ours = plane.read(compiled("read_codes"), seed, payload)
+        symbols, ours = plane.read(payload, seed=seed, resident=resident)
         assert ours == fault
         assert fault >= 0 or symbols.tolist() == expected.tolist()
         found.append(fault)
@@ -187,7 +123,6 @@ WIDE = (np.arange(4096) << 4 | 12).astype(np.uint16)
 LONE = (np.arange(4096) % 2 == 0).astype(np.uint16)
 
 
-@cuda
 @pytest.mark.parametrize(
     ("job", "payload"),
     [
@@ -204,10 +139,9 @@ def test_hostile(job, payload):
     tables, words = np.stack((WIDE, LONE)), np.array(payload, np.uint64)
     size = int(job[0, COUNT])
     assert reference.read_codes(job, words, tables, np.zeros(size, np.uint32)) == 0
-    assert read(compiled("read_codes"), job, words, tables, size)[1] == 0
+    assert read(job, words, tables, size)[1] == 0
 
 
-@cuda
 @pytest.mark.parametrize(
     ("name", "barrier", "which"),
     [
@@ -217,33 +151,10 @@ def test_hostile(job, payload):
     ],
 )
 def test_no_barrier_can_go(name, barrier, which):
-    """Schedules tell kernels without one from sound ones."""
-    ptx = compiled(name)
-    place = [match.start() for match in re.finditer(re.escape(barrier), ptx)][which]
-    end = ptx.index(";", place) + 1
-    broken = ptx[:place] + ptx[end:]
+    text = ptx(name)
+    place = [match.start() for match in re.finditer(re.escape(barrier), text)][which]
+    broken = text[:place] + text[text.index(";", place) + 1 :]
     plane = Coded(3, (2896,))
-
-    def sound(seed):
-        try:
-            if name == "write_codes":
-                return plane.write(broken, seed).tobytes() == plane.payload.tobytes()
-            return plane.read(broken, seed)[0].tolist() == plane.symbols.tolist()
-        except DeviceError:
-            return False
-
-    assert not all(map(sound, range(12)))
-
-
-def test_a_missing_compiler_is_named(monkeypatch):
-    monkeypatch.setattr(target, "find_spec", lambda name: None)
-    with pytest.raises(gcodec.BackendUnavailableError, match="pip install"):
-        target.load()
-
-
-def test_the_deprecated_target_is_not_taken():
-    if find_spec("numba_cuda") is None:
-        with pytest.raises(gcodec.BackendUnavailableError):
-            target.load()
-    else:
-        assert "numba_cuda" in target.load().__file__
+    run = plane.write if name == "write_codes" else plane.read
+    with pytest.raises(DeviceError, match="race"):
+        run(text=broken)

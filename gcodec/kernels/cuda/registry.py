@@ -1,0 +1,159 @@
+"""All CUDA kernels by name, with the types of their arguments and the threads of a block.
+
+`collect_uint32` is `collect` for elements of 32 bits: a kernel is compiled for one set of types.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from . import accumulate, checksum, planes, quantize, selection, target
+
+JOBS: Final = "const int64[:, ::1]"
+WORDS: Final = "uint64[::1]"
+
+
+class Entry(NamedTuple):
+    """A kernel before it is compiled.
+
+    make : the function, from the target's module and `target.memory()`
+    arguments : types as Numba spells them; arrays that are only read are `const`
+    threads : in a block
+    """
+
+    make: Callable[[Any, Any], Any]
+    arguments: tuple[str, ...]
+    threads: int
+
+    def function(self) -> Any:
+        """A function for `cuda.jit`, made afresh."""
+        return self.make(target.load(), target.memory())
+
+    def signature(self) -> Any:
+        """Numba's signature of it."""
+        types = target.kinds()
+        return types.void(*(_type(types, argument) for argument in self.arguments))
+
+
+def _type(types: Any, text: str) -> Any:
+    name, _, axes = text.removeprefix("const ").partition("[")
+    kind = getattr(types, name)
+    if not axes:
+        return kind
+    return types.Array(kind, axes.count(",") + 1, "C", text.startswith("const "))
+
+
+def _selection(table: dict[str, Entry]) -> None:
+    threads = selection.THREADS
+    for kind in (np.uint16, np.uint32, np.uint64):
+        name = np.dtype(kind).name
+        many, top = f"const {name}[::1]", np.dtype(selection.top_of(kind)).name
+        kept = ("uint32[::1]", f"{name}[::1]", WORDS, f"{top}[::1]")
+        table[f"collect_{name}"] = Entry(
+            lambda cuda, memory, kind=kind: selection.collect(cuda, memory, kind),
+            (many, name, "uint32", "uint64", WORDS, *kept),
+            threads,
+        )
+        table[f"count_above_{name}"] = Entry(
+            lambda cuda, memory, kind=kind: selection.count_above(cuda, memory, kind),
+            (many, name, "uint32", WORDS, f"{top}[::1]"),
+            threads,
+        )
+        table[f"histogram_{name}"] = Entry(
+            lambda cuda, memory, kind=kind: selection.histogram(cuda, memory, kind),
+            (many, name, name, "uint32", "uint32", WORDS),
+            threads,
+        )
+        table[f"take_{name}"] = Entry(
+            lambda cuda, memory: selection.take(cuda),
+            (many, "const int64[::1]", f"{name}[::1]"),
+            threads,
+        )
+        if kind is np.uint16:
+            continue
+        number = f"float{np.dtype(kind).itemsize * 8}"
+        table[f"collect_sum_{name}"] = Entry(
+            lambda cuda, memory, kind=kind: selection.collect(cuda, memory, kind, summed=True),
+            (many, many, number, number, f"{name}[::1]", name, "uint32", "uint64", WORDS, *kept),
+            threads,
+        )
+        table[f"tail_sums_{number}"] = Entry(
+            lambda cuda, memory: selection.tail_sums(cuda, memory),
+            (f"const {number}[::1]", number, "float64[:, :, ::1]", WORDS),
+            threads,
+        )
+
+
+def _values(table: dict[str, Entry]) -> None:
+    for kind in (np.uint16, np.uint32, np.uint64):
+        name = np.dtype(kind).name
+        for joint in (np.uint8, np.uint32):
+            other = np.dtype(joint).name
+            table[f"quantize_{name}_{other}"] = Entry(
+                lambda cuda, memory, kind=kind, joint=joint: quantize.quantize(cuda, kind, joint),
+                (f"const {name}[::1]", f"const {name}[::1]", f"{other}[::1]"),
+                quantize.THREADS,
+            )
+        where = ("const uint32[::1]", f"const {WORDS}", "uint64", f"const {name}[::1]")
+        table[f"scatter_{name}"] = Entry(
+            lambda cuda, memory: accumulate.scatter(cuda),
+            (*where, f"{name}[::1]"),
+            accumulate.THREADS,
+        )
+    for number in ("float32", "float64"):
+        where = ("const uint32[::1]", f"const {WORDS}", "uint64", f"const {number}[::1]")
+        table[f"accumulate_{number}"] = Entry(
+            lambda cuda, memory: accumulate.accumulate(cuda, memory),
+            (*where, number, f"{number}[::1]"),
+            accumulate.THREADS,
+        )
+
+
+def _planes(table: dict[str, Entry]) -> None:
+    warp, keys = planes.WARP, "const uint32[::1]"
+    for name in ("uint8", "uint16", "uint32"):
+        table[f"write_fields_{name}"] = Entry(
+            lambda cuda, memory: planes.write_fields(cuda),
+            (JOBS, f"const {name}[::1]", WORDS),
+            planes.PLANE_THREADS,
+        )
+    table["write_bitmap"] = Entry(
+        lambda cuda, memory: planes.write_bitmap(cuda), (JOBS, keys, WORDS), planes.PLANE_THREADS
+    )
+    table["measure_blocks"] = Entry(
+        lambda cuda, memory: planes.measure_blocks(cuda),
+        (keys, f"const {WORDS}", "uint32[::1]", WORDS),
+        warp * planes.WRITERS,
+    )
+    table["write_blocks"] = Entry(
+        lambda cuda, memory: planes.write_blocks(cuda),
+        (JOBS, keys, keys, WORDS),
+        warp * planes.WRITERS,
+    )
+    table["write_codes"] = Entry(
+        lambda cuda, memory: planes.write_codes(cuda),
+        (JOBS, keys, "const uint8[:, ::1]", "const uint16[:, ::1]", WORDS),
+        warp * planes.WRITERS,
+    )
+    table["read_codes"] = Entry(
+        lambda cuda, memory: planes.read_codes(cuda),
+        (JOBS, f"const {WORDS}", "const uint16[:, ::1]", "uint32[::1]", "int64[::1]"),
+        warp * planes.READERS,
+    )
+    table["chunk_checks"] = Entry(
+        lambda cuda, memory: checksum.chunk_checks(cuda),
+        (f"const {WORDS}", "const uint32[:, ::1]", "uint64", "uint32[::1]"),
+        checksum.THREADS,
+    )
+
+
+@cache
+def kernels() -> dict[str, Entry]:
+    """All of them."""
+    table: dict[str, Entry] = {}
+    _selection(table)
+    _values(table)
+    _planes(table)
+    return table

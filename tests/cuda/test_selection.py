@@ -1,0 +1,202 @@
+"""Selection and statistics on CUDA: their PTX, run on the CPU, does what the CPU kernels do."""
+
+import numpy as np
+import pytest
+from ptx.compiled import CAPABILITIES, SCHEDULES, launch
+
+from gcodec.arrays import aligned
+from gcodec.kernels import load, reference
+from gcodec.kernels.cuda import selection
+
+pytestmark = pytest.mark.cuda
+
+cpu = load("cpu")
+KINDS = (np.uint16, np.uint32, np.uint64)
+NUMBERS = {np.uint16: np.float16, np.uint32: np.float32, np.uint64: np.float64}
+SIZES = (0, 1, 31, 32, 33, 255, 1023, 1024, 1025, 2047, 2048, 2049, 4095, 4096, 4097, 8193, 70_001)
+
+
+def patterns(kind, n, seed=0, shift=0):
+    """Elements with ties, zeros, subnormals, infinities and NaNs, `shift` elements off a line."""
+    rng = np.random.default_rng(seed)
+    bits = aligned((n + shift,), kind)[shift:]
+    bits[:] = rng.standard_t(2, n).astype(NUMBERS[kind]).view(kind)
+    top = kind(np.iinfo(kind).max)
+    for special in (0, 1, 1 << np.dtype(kind).itemsize * 8 - 1, top, top >> kind(1)):
+        bits[rng.random(n) < 0.01] = special
+    bits[rng.random(n) < 0.02] = NUMBERS[kind](np.inf).view(kind)
+    bits[rng.random(n) < 0.05] = NUMBERS[kind](1.5).view(kind)
+    return bits
+
+
+def is_aligned(*arrays):
+    return all(array.ctypes.data % 16 == 0 for array in arrays)
+
+
+def collected(kind, n, floor, log2, room, given, name, **how):
+    """What `collect` or `collect_sum` finds: keys, values, starts and the largest."""
+    itemsize = np.dtype(kind).itemsize
+    tiles = max(-(-n // selection.tile_of(itemsize)), 1)
+    keys, values = np.full(room, 7, np.uint32), np.full(room, 7, kind)
+    starts = np.zeros(-(-n >> log2) + 1, np.uint64)
+    top = np.zeros(1, selection.top_of(kind))
+    arrays = [array for array in given if isinstance(array, np.ndarray)]
+    launch(
+        f"{name}_{np.dtype(kind).name}", tiles, *given, floor, is_aligned(*arrays), log2,
+        np.zeros(tiles + 1, np.uint64), keys, values, starts, top, **how,
+    )  # fmt: skip
+    return keys, values, starts, int(top[0])
+
+
+def expected(kernels, bits, floor, log2):
+    n = bits.size
+    keys, values = np.empty(n + 128, np.uint32), np.empty(n + 128, bits.dtype)
+    counts = np.zeros(-(-n >> log2), np.int64)
+    _, kept, _ = kernels.collect(bits, 0, floor, log2, 0, 0, keys, values, counts)
+    return keys[:kept], values[:kept], np.append(0, np.cumsum(counts))
+
+
+def check_collected(found, wanted, bits):
+    keys, values, starts, top = found
+    kept = int(starts[-1])
+    assert starts.tolist() == wanted[2].tolist()
+    assert keys[:kept].tobytes() == wanted[0].tobytes()
+    assert values[:kept].tobytes() == wanted[1].tobytes()
+    assert (keys[kept:] == 7).all()
+    assert top == reference.magnitude_max(bits)
+
+
+@pytest.mark.parametrize(("seed", "resident"), SCHEDULES)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("n", SIZES)
+def test_collect(n, kind, seed, resident):
+    bits = patterns(kind, n, seed=n)
+    floor = int(NUMBERS[kind](2.5).view(kind))
+    wanted = expected(cpu, bits, floor, 10)
+    found = collected(kind, n, floor, 10, n, [bits], "collect", seed=seed, resident=resident)
+    check_collected(found, wanted, bits)
+
+
+@pytest.mark.parametrize("capability", CAPABILITIES)
+@pytest.mark.parametrize("log2", [6, 9, 12, 20])
+@pytest.mark.parametrize("floor", [0, 1, 1.5, np.inf])
+@pytest.mark.parametrize("kind", KINDS)
+def test_collect_all_or_little_by_chunks(kind, floor, log2, capability):
+    bits = patterns(kind, 9_999, seed=log2)
+    pattern = floor if floor in (0, 1) else int(NUMBERS[kind](floor).view(kind))
+    wanted = expected(reference, bits, pattern, log2)
+    found = collected(
+        kind, bits.size, pattern, log2, bits.size, [bits], "collect", capability=capability
+    )
+    check_collected(found, wanted, bits)
+
+
+@pytest.mark.parametrize(("seed", "resident"), SCHEDULES)
+@pytest.mark.parametrize("shift", [1, 2, 3])
+@pytest.mark.parametrize("kind", KINDS)
+def test_arrays_that_start_anywhere(kind, shift, seed, resident):
+    bits = patterns(kind, 8_300, shift=shift)
+    assert bits.ctypes.data % 16 or kind == np.uint64
+    wanted = expected(reference, bits, 1 << 8, 10)
+    found = collected(
+        kind, bits.size, 1 << 8, 10, bits.size, [bits], "collect", seed=seed, resident=resident
+    )
+    check_collected(found, wanted, bits)
+
+
+@pytest.mark.parametrize("room", [0, 1, 500, 1500])
+def test_what_there_is_no_room_for_is_counted(room):
+    bits = patterns(np.uint32, 9_000)
+    floor = int(np.float32(1).view(np.uint32))
+    keys, values, starts = expected(reference, bits, floor, 10)
+    assert keys.size > 1500
+    found = collected(np.uint32, bits.size, floor, 10, room, [bits], "collect", seed=1, resident=2)
+    assert found[2].tolist() == starts.tolist()
+    assert found[0].tobytes() == keys[:room].tobytes()
+    assert found[1].tobytes() == values[:room].tobytes()
+
+
+@pytest.mark.parametrize(("seed", "resident"), SCHEDULES)
+@pytest.mark.parametrize("shift", [0, 1])
+@pytest.mark.parametrize("kind", [np.uint32, np.uint64])
+@pytest.mark.parametrize("n", [0, 1, 33, 2048, 4097, 12_345])
+def test_collect_sum(n, kind, shift, seed, resident):
+    number = NUMBERS[kind]
+    grad, residual = (patterns(kind, n, seed=n + i, shift=shift) for i in range(2))
+    gamma, beta = number(0.7), number(-1.3)
+    total, out = np.empty(n, number), aligned((n + shift,), kind)[shift:]
+    cpu.compensate(grad.view(number), residual.view(number), gamma, beta, total)
+    floor = int(number(2.5).view(kind))
+    wanted = expected(reference, total.view(kind), floor, 10)
+    given = [grad, residual, gamma, beta, out]
+    found = collected(kind, n, floor, 10, n, given, "collect_sum", seed=seed, resident=resident)
+    numbers = ~np.isnan(total)  # the payload of a NaN is the machine's choice
+    assert out[numbers].tobytes() == total[numbers].tobytes()
+    assert np.isnan(out.view(number)[~numbers]).all()
+    assert found[2].tolist() == wanted[2].tolist()
+    assert found[0][: wanted[0].size].tobytes() == wanted[0].tobytes()
+
+
+@pytest.mark.parametrize(("seed", "resident"), SCHEDULES)
+@pytest.mark.parametrize("shift", [0, 1])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("n", [0, 1, 33, 2048, 4097, 12_345])
+def test_count_above(n, kind, shift, seed, resident):
+    bits = patterns(kind, n, seed=n, shift=shift)
+    count, top = np.zeros(1, np.uint64), np.zeros(1, selection.top_of(kind))
+    tiles = max(-(-n // selection.tile_of(bits.itemsize)), 1)
+    for threshold in (0, int(NUMBERS[kind](1.5).view(kind))):
+        count[:] = top[:] = 0
+        launch(f"count_above_{bits.dtype}", tiles, bits, threshold, is_aligned(bits), count, top,
+               seed=seed, resident=resident)  # fmt: skip
+        assert count[0] == cpu.count_above(bits, threshold)
+        assert top[0] == cpu.magnitude_max(bits)
+
+
+@pytest.mark.parametrize(("seed", "resident"), SCHEDULES)
+@pytest.mark.parametrize("shift", [0, 1])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("n", [0, 1, 33, 2048, 4097, 12_345])
+def test_histogram(n, kind, shift, seed, resident):
+    bits = patterns(kind, n, seed=n, shift=shift)
+    magnitudes = reference.selection.magnitudes(bits)
+    width = bits.itemsize * 8 - 1
+    for low, high, down in ((0, (1 << width) - 1, width - 11), (5, 5 + 1 + 2047, 0)):
+        bins = np.zeros(selection.BINS, np.uint64)
+        grid = min(max(-(-n // selection.tile_of(bits.itemsize)), 1), 2)
+        launch(f"histogram_{bits.dtype}", grid, bits, low, high, down, is_aligned(bits), bins,
+               seed=seed, resident=resident)  # fmt: skip
+        inside = magnitudes[(magnitudes >= low) & (magnitudes <= high)]
+        places = ((inside - kind(low)) >> kind(down)).astype(np.int64)
+        assert bins.tolist() == np.bincount(places, minlength=selection.BINS).tolist()
+
+
+@pytest.mark.parametrize(("seed", "resident"), SCHEDULES)
+@pytest.mark.parametrize("number", [np.float32, np.float64])
+@pytest.mark.parametrize("n", [0, 1, 15, 16, 17, 4095, 4096, 4097, 20_000])
+def test_tail_sums(n, number, seed, resident):
+    rng = np.random.default_rng(n)
+    numbers = rng.standard_t(2, n).astype(number)
+    for threshold in (0, 1.5):
+        sums = np.zeros((3, 16))
+        cpu.tail_sums(numbers, number(threshold), sums)
+        tiles, count = -(-n // selection.SUMMED), np.zeros(1, np.uint64)
+        parts = np.full((tiles, 2, selection.SUMS), np.nan)
+        grid = max(-(-tiles // (selection.THREADS // selection.SUMS)), 1)
+        launch(f"tail_sums_{np.dtype(number).name}", grid, numbers, threshold, parts, count,
+               seed=seed, resident=resident)  # fmt: skip
+        assert count[0] == sums[2, 0]
+        for which in range(2):
+            in_order = np.append(0.0, parts[:, which].reshape(-1)).cumsum()
+            assert in_order[-1] == sums[2, 1 + which]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("count", [0, 1, 255, 256, 257, 1000])
+def test_take(kind, count):
+    bits = patterns(kind, 5_000)
+    positions = np.random.default_rng(1).integers(0, 5_000, count)
+    out = np.zeros(count, kind)
+    grid = max(-(-count // selection.THREADS), 1)
+    launch(f"take_{bits.dtype}", grid, bits, positions, out, seed=1)
+    assert out.tobytes() == bits[positions].tobytes()
