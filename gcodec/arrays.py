@@ -24,6 +24,40 @@ NUMBERS: Final[dict[ElementType, np.dtype[Any]]] = {
 }
 
 
+DLPACK_CUDA: Final = 2
+BFLOAT16_CODE: Final = 4
+"""DLPack's numbers for a device and for a kind of element."""
+
+
+class DeviceArray(NamedTuple):
+    """A C-contiguous array in a CUDA device's memory.
+
+    owner : what keeps the memory; stream : a handle that work on it has to follow, or None
+    """
+
+    pointer: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    read_only: bool
+    stream: int | None
+    owner: Any
+
+    @property
+    def size(self) -> int:
+        return prod(self.shape)
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        """For Numba; who launches a kernel has seen to the order already."""
+        return {
+            "shape": (self.size,),
+            "typestr": self.dtype.str,
+            "data": (self.pointer, self.read_only),
+            "strides": None,
+            "version": 3,
+        }
+
+
 class Gradient(NamedTuple):
     """A gradient as kernels read it: flat bit patterns, read-only; `shape` is the caller's."""
 
@@ -120,9 +154,9 @@ def gradient(array: Any) -> Gradient:
     BackendUnavailableError
         If the array lives on a device.
     """
-    if hasattr(array, "__cuda_array_interface__"):
+    if on_device(array):
         raise BackendUnavailableError(
-            "the array is on a CUDA device, and there are CPU kernels only: copy it to the host"
+            "the array is on a CUDA device, which this call does not take yet: copy it to the host"
         )
     host = np.asarray(array)
     element = element_of(host.dtype)
@@ -133,6 +167,126 @@ def gradient(array: Any) -> Gradient:
         )
     flat = np.ascontiguousarray(host).reshape(-1).view(element.pattern)
     return Gradient(read_only(flat), element, host.shape)
+
+
+def on_device(array: Any) -> bool:
+    """Whether an array is in a CUDA device's memory."""
+    if isinstance(array, np.ndarray):
+        return False
+    if hasattr(array, "__cuda_array_interface__"):
+        return True
+    place = getattr(array, "__dlpack_device__", None)
+    return place is not None and place()[0] == DLPACK_CUDA
+
+
+def device_array(array: Any, *, writable: bool = False) -> DeviceArray:
+    """What an array says of itself by the CUDA array interface (2 or 3), or else by DLPack.
+
+    Raises
+    ------
+    Mismatch
+        If it is not C-contiguous, or masked, or read-only and `writable` is asked for, or if what
+        it says makes no sense.
+    UnsupportedDtypeError
+        If its elements are not native numbers of a type that `gradient` takes.
+    """
+    if hasattr(array, "__cuda_array_interface__"):
+        found = _from_interface(array)
+    else:
+        found = _from_dlpack(array)
+    if element_of(found.dtype) is None:
+        raise UnsupportedDtypeError(
+            f"elements are {found.dtype}, gcodec takes native float16, bfloat16 (or its bits as "
+            "uint16), float32 and float64: cast to float32"
+        )
+    if writable and found.read_only:
+        raise Mismatch("the array on the device is read-only")
+    if found.pointer % found.dtype.itemsize:
+        raise Mismatch(f"address {found.pointer:#x} is no multiple of {found.dtype.itemsize}")
+    if found.stream is None:
+        found = found._replace(stream=_current_stream(array))
+    return found
+
+
+def _from_interface(array: Any) -> DeviceArray:
+    said = array.__cuda_array_interface__
+    missing = {"shape", "typestr", "data", "version"} - set(said)
+    if missing:
+        raise Mismatch(f"the CUDA array interface has no {', '.join(sorted(missing))}")
+    if said["version"] < 2:
+        raise Mismatch(f"version {said['version']} of the CUDA array interface: 2 and 3 are known")
+    if said.get("mask") is not None:
+        raise Mismatch("the array is masked: fill it first")
+    shape: tuple[int, ...] = tuple(map(int, said["shape"]))
+    dtype, (pointer, read_only) = np.dtype(said["typestr"]), said["data"]
+    strides, stream = said.get("strides"), said.get("stream")
+    elements = prod(shape)
+    if strides is not None and not _is_contiguous(shape, tuple(strides), dtype.itemsize):
+        raise Mismatch(f"strides {tuple(strides)} of shape {shape}: make it C-contiguous first")
+    if stream == 0:
+        raise Mismatch("stream 0 is ambiguous in the CUDA array interface: 1 is the default stream")
+    if not pointer and elements:
+        raise Mismatch(f"no address for {elements} elements")
+    return DeviceArray(int(pointer or 0), shape, dtype, bool(read_only), stream, array)
+
+
+def _is_contiguous(shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int) -> bool:
+    expected = itemsize
+    for length, stride in zip(reversed(shape), reversed(strides), strict=True):
+        if length > 1 and stride != expected:
+            return prod(shape) == 0
+        expected *= length
+    return True
+
+
+def _from_dlpack(array: Any) -> DeviceArray:
+    """The capsule is left as it is: the array that made it keeps its memory."""
+    import ctypes
+
+    class Tensor(ctypes.Structure):  # DLTensor of DLPack 0 and 1
+        _fields_ = (
+            ("data", ctypes.c_void_p),
+            ("device", ctypes.c_int32 * 2),
+            ("ndim", ctypes.c_int32),
+            ("code", ctypes.c_uint8),
+            ("bits", ctypes.c_uint8),
+            ("lanes", ctypes.c_uint16),
+            ("shape", ctypes.POINTER(ctypes.c_int64)),
+            ("strides", ctypes.POINTER(ctypes.c_int64)),
+            ("byte_offset", ctypes.c_uint64),
+        )
+
+    capsule = array.__dlpack__()
+    read = ctypes.pythonapi.PyCapsule_GetPointer
+    read.restype, read.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_char_p)
+    tensor = Tensor.from_address(read(capsule, b"dltensor"))
+    kinds = {(2, 16): np.float16, (2, 32): np.float32, (2, 64): np.float64, (1, 16): np.uint16,
+             (BFLOAT16_CODE, 16): np.uint16}  # fmt: skip
+    kind = kinds.get((tensor.code, tensor.bits)) if tensor.lanes == 1 else None
+    if kind is None:
+        raise UnsupportedDtypeError(
+            f"DLPack elements of kind {tensor.code} with {tensor.bits} bits: cast to float32"
+        )
+    dtype, shape = np.dtype(kind), tuple(tensor.shape[: tensor.ndim])
+    if tensor.strides:
+        strides = tuple(step * dtype.itemsize for step in tensor.strides[: tensor.ndim])
+        if not _is_contiguous(shape, strides, dtype.itemsize):
+            raise Mismatch(f"strides {strides} of shape {shape}: make it C-contiguous first")
+    pointer = (tensor.data or 0) + tensor.byte_offset
+    return DeviceArray(pointer, shape, dtype, False, None, (array, capsule))
+
+
+def _current_stream(array: Any) -> int | None:
+    """The stream that the array's own package works on now, if it is CuPy or PyTorch."""
+    import sys
+
+    package = type(array).__module__.partition(".")[0]
+    module = sys.modules.get(package)
+    if package == "cupy":
+        return int(module.cuda.get_current_stream().ptr) or None  # type: ignore[union-attr]
+    if package == "torch":
+        return int(module.cuda.current_stream().cuda_stream) or None  # type: ignore[union-attr]
+    return None
 
 
 def pairs(keys: Any, values: Any, n: int) -> tuple[NDArray[np.int64], Gradient]:

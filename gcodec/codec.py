@@ -5,7 +5,7 @@ from functools import partial
 from operator import index
 from typing import Any
 
-from . import arrays, encoder, kernels, whole
+from . import arrays, device, encoder, kernels, whole
 from .format.frame import Frame
 from .packing import KEY_PACKINGS, VALUE_PACKINGS
 from .quantize import Cast, Raw
@@ -123,7 +123,9 @@ class Codec:
         grad : array of any shape
             float16, bfloat16, float32 or float64, from NumPy, or anything `numpy.asarray` takes
             without a copy. An array of uint16 holds the bit patterns of bfloat16, which NumPy has
-            not. Not modified; copied only if it is not C-contiguous.
+            not. Not modified; copied only if it is not C-contiguous. An array on a CUDA device
+            (CuPy, PyTorch, or another with the CUDA array interface or DLPack) stays there: what is
+            kept of it comes to the host.
         name : str
             The tensor's name; its hash goes into the frame and, where a selector samples, into the
             sample.
@@ -151,7 +153,12 @@ class Codec:
             If there is a NaN or an infinity.
         UnsupportedDtypeError
             If the elements are of no such type.
+        BackendUnavailableError
+            If the array is on a device, and there is no driver for it, or no CUDA kernel for what
+            the recipe asks of all elements.
         """
+        if arrays.on_device(grad):
+            return device.encode(self.recipe(), grad, name, step, tensors, sender)
         if tensors is None:
             frame = whole.encode(self, grad, name, step, sender)
             if frame is not None:

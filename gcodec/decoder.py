@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from . import arrays, dense
+from . import arrays, dense, device
 from .errors import LimitExceeded, Mismatch
 from .format import frame as wire
 from .format.elements import FLOAT32, Patterns
@@ -39,6 +39,10 @@ class Content(NamedTuple):
     def numbers(self) -> arrays.Numbers:
         """What the elements hold, in their own type; bfloat16 as bits."""
         return self.bits.view(arrays.NUMBERS[self.parsed.element.type])
+
+    def patterns(self, itemsize: int) -> Patterns:
+        """Bits of what the elements hold, in their own type or as float32."""
+        return self.bits if self.bits.itemsize == itemsize else self.values().view(FLOAT32.pattern)
 
     def positions(self) -> NDArray[np.int64]:
         """Flat positions of the keys."""
@@ -122,7 +126,7 @@ def decode(
         One frame; bytes after it are ignored.
     out : array, optional
         Where to put the result: C-contiguous, writable, of as many elements as the frame has, and
-        of their type. 16-bit frames also fill float32. Overwritten.
+        of their type. 16-bit frames also fill float32. Overwritten. It may be on a CUDA device.
     max_elements : int
         Without `out`, refuse frames that describe more elements than this (default 2**28, 1 GiB of
         float32): a few hundred bytes may describe a terabyte of zeros.
@@ -150,6 +154,12 @@ def decode(
     kernels = load(backend)
     parsed = _parse(frame, kernels)
     header, element, shapes = parsed.header, parsed.element, _shapes(parsed)
+    if out is not None and arrays.on_device(out):
+        target = device.Output(out, element, header.n_elements, exact=True)
+        kept = unpack_chunks(parsed, kernels, 0, None)
+        patterns = kept.patterns(target.dtype.itemsize)
+        target.fill(kept.keys, kept.counts, header.chunk_log2, patterns)
+        return out
     if out is not None:
         flat = arrays.output(out, element, header.n_elements, shapes, exact=True)
     elif header.n_elements > max_elements:
@@ -170,9 +180,7 @@ def decode(
         flat = out.reshape(-1)
     else:
         flat.fill(0)
-    bits = content.bits
-    if flat.itemsize != bits.itemsize:
-        bits = content.values().view(FLOAT32.pattern)
+    bits = content.patterns(flat.itemsize)
     kernels.scatter(content.keys, content.counts, header.chunk_log2, bits, flat.view(bits.dtype))
     return out
 
@@ -189,7 +197,7 @@ def accumulate(
     ----------
     frame : Frame or bytes-like
     out : float32 array, or float64 array for a frame of float64
-        C-contiguous, writable, of as many elements as the frame has.
+        C-contiguous, writable, of as many elements as the frame has; on a CUDA device, if you like.
     scale : float
         Rounded to the type of `out`.
 
@@ -206,6 +214,12 @@ def accumulate(
     kernels = load(backend)
     parsed = _parse(frame, kernels)
     size, shapes = parsed.header.n_elements, _shapes(parsed)
+    if arrays.on_device(out):
+        target = device.Output(out, parsed.element, size, exact=False)
+        kept = unpack_chunks(parsed, kernels, 0, None)
+        values = kept.values().astype(target.dtype, copy=False)
+        target.add(kept.keys, kept.counts, parsed.header.chunk_log2, values, scale)
+        return out
     flat = arrays.output(out, parsed.element, size, shapes, exact=False)
     add(_prove(parsed, flat.dtype, kernels), flat, scale, kernels)
     return out

@@ -6,7 +6,9 @@ of Python's while they run, and may be called from any thread of the caller's.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from itertools import pairwise
 from operator import index
 from typing import Any, Final, TypeVar
@@ -58,9 +60,24 @@ def set_threads(number: int | None) -> None:
     _ours.number = None if number is None else index(number)
 
 
+_alone: Final = ContextVar("_alone", default=False)
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Within it, the caller's calls use no other thread: a device has its own."""
+    token = _alone.set(True)
+    try:
+        yield
+    finally:
+        _alone.reset(token)
+
+
 def get_threads() -> int:
     """How many threads an encode or decode may use: as set, or one for each core that this process
     may use, or for its share of all cores if `gcodec.mpi` knows of others on this node."""
+    if _alone.get():
+        return 1
     if _ours.number is not None:
         return _ours.number
     cores, usable = os.cpu_count() or 1, getattr(os, "sched_getaffinity", None)

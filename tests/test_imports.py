@@ -19,7 +19,7 @@ LAYERS = (
     (
         "arrays", "statistics", "dense", "encoder", "decoder", "codec", "feedback", "recipes",
         "inspection", "merging", "slicing", "verification", "request", "gathering", "rounding",
-        "policy", "scaling", "sketchframes", "sketching", "warming", "whole",
+        "policy", "scaling", "sketchframes", "sketching", "warming", "whole", "device",
     ),
     ("collectives", "fusion"),
     ("mpi", "integrations"),

@@ -38,8 +38,9 @@ def _temporary():
 @cache
 def _stamp():
     """Of all that kernels are made of."""
-    sources = [*(PACKAGE / "kernels").glob("*.py"), *(PACKAGE / "kernels/cuda").glob("*.py")]
-    sources += (PACKAGE / "format").glob("*.py")
+    hosts = ("launch", "twins")
+    sources = [path for path in (PACKAGE / "kernels/cuda").glob("*.py") if path.stem not in hosts]
+    sources += [PACKAGE / "kernels/jobs.py", *(PACKAGE / "format").glob("*.py")]
     versions = [version(name) for name in ("numba-cuda", "nvidia-nvvm", "numba")]
     whole = b"".join(path.read_bytes() for path in sorted(sources)) + repr(versions).encode()
     return sha256(whole).hexdigest()[:16]

@@ -300,6 +300,9 @@ def count_above(cuda, memory, kind):
 BINS = 2048
 """Of a histogram of magnitudes."""
 
+MOST_BLOCKS = 1056
+"""That a histogram is worth: eight for each multiprocessor of a large device."""
+
 
 def histogram(cuda, memory, kind):
     """Kernel: how many magnitudes from `low` to `high` are in each of BINS bins of 2**shift.

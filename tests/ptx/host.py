@@ -1,0 +1,69 @@
+"""A device that is none: host memory, and PTX that runs on the CPU."""
+
+import ctypes
+
+import numpy as np
+
+from gcodec.kernels.cuda import registry
+
+from . import compiled
+
+
+class HostLauncher:
+    """A launcher whose handles are NumPy arrays; `launched` are the kernels' names in order."""
+
+    def __init__(self, stream=None, *, seed=1, resident=4):
+        self.stream, self.how = stream, {"seed": seed, "resident": resident}
+        self.launched, self.copied = [], 0
+
+    def adopt(self, array):
+        memory = (ctypes.c_char * (array.size * array.dtype.itemsize)).from_address(array.pointer)
+        flat = np.frombuffer(memory, array.dtype) if array.size else np.empty(0, array.dtype)
+        flat.setflags(write=not array.read_only)
+        return flat
+
+    def empty(self, size, dtype):
+        return np.full(size * np.dtype(dtype).itemsize, 0xCD, np.uint8).view(dtype)
+
+    def zeros(self, size, dtype):
+        return np.zeros(size, dtype)
+
+    def put(self, array):
+        return array.copy()
+
+    def clear(self, handle):
+        handle[...] = 0
+
+    def wait(self):
+        pass
+
+    def get(self, handle, out):
+        assert handle.dtype == out.dtype
+        self.copied += out.nbytes
+        out[...] = handle
+
+    def launch(self, name, grid, *arguments):
+        kinds = [kind.removeprefix("const ") for kind in registry.kernels()[name].arguments]
+        for kind, argument in zip(kinds, arguments, strict=True):
+            assert argument.dtype == kind.partition("[")[0], f"{name}: {argument.dtype} for {kind}"
+        self.launched.append(name)
+        compiled.launch(name, grid, *arguments, **self.how)
+
+
+class OnDevice:
+    """Claims, by the CUDA array interface, that a NumPy array is on a device."""
+
+    def __init__(self, array, **said):
+        self.array = array
+        self.said = {
+            "shape": array.shape,
+            "typestr": array.dtype.str,
+            "data": (array.ctypes.data if array.size else 0, not array.flags.writeable),
+            "strides": None if array.flags.c_contiguous else array.strides,
+            "version": 3,
+            **said,
+        }
+
+    @property
+    def __cuda_array_interface__(self):
+        return {key: value for key, value in self.said.items() if value != "left out"}
