@@ -16,7 +16,9 @@ def load():
     Numba's own `numba.cuda` is deprecated: it must be the one that numba-cuda puts in its place.
     """
     if find_spec("numba_cuda") is None:
-        raise BackendUnavailableError("CUDA kernels need numba-cuda: pip install 'gcodec[cuda13]'")
+        raise BackendUnavailableError(
+            "CUDA kernels need numba-cuda: pip install 'gcodec[cuda13]', or cuda12"
+        )
     from numba import cuda
 
     return cuda

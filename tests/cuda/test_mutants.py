@@ -1,0 +1,21 @@
+"""Changes of one instruction, generated from the text of kernels, that their tests must notice.
+
+Those of barriers, and of words that are published for other blocks, are run here; `ptx.mutants`
+runs those of bounds and of shuffles too, and docs/cuda.md says what came of it.
+"""
+
+import pytest
+from ptx import mutants
+
+pytestmark = pytest.mark.cuda
+
+
+@pytest.mark.parametrize("name", mutants.CASES)
+def test_barriers_and_published_words_matter(name):
+    for mutant in mutants.of(name, ("barrier", "publish")):
+        assert not mutants.survives(mutant), mutant.line
+
+
+def test_what_is_sound_survives():
+    text = mutants.compiled.ptx("write_bitmap")
+    assert mutants.survives(mutants.Mutant("write_bitmap", "none", "", text))
