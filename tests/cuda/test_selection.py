@@ -1,5 +1,7 @@
 """Selection and statistics on CUDA: their PTX, run on the CPU, does what the CPU kernels do."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 from ptx.compiled import CAPABILITIES, SCHEDULES, launch
@@ -13,7 +15,17 @@ pytestmark = pytest.mark.cuda
 cpu = load("cpu")
 KINDS = (np.uint16, np.uint32, np.uint64)
 NUMBERS = {np.uint16: np.float16, np.uint32: np.float32, np.uint64: np.float64}
-SIZES = (0, 1, 31, 32, 33, 255, 1023, 1024, 1025, 2047, 2048, 2049, 4095, 4096, 4097, 8193, 70_001)
+EDGES = tuple(1024 * part + 36 + last for part in range(4) for last in range(4))
+"""Ends in each element of a vector, and in each vector of a thread."""
+
+SIZES = (0, 1, 31, 32, 33, 255, 1023, 1025, 2047, 2048, 2049, 4095, 4096, 4097, 8193, *EDGES)
+
+
+def schedules(sizes):
+    """Sizes, each with the seed of a schedule and a number of blocks."""
+    for n in sizes:
+        for seed, resident in SCHEDULES:
+            yield n, {"seed": seed, "resident": resident}
 
 
 def patterns(kind, n, seed=0, shift=0):
@@ -66,137 +78,126 @@ def check_collected(found, wanted, bits):
     assert top == reference.magnitude_max(bits)
 
 
-@pytest.mark.parametrize(("seed", "resident"), SCHEDULES)
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("n", SIZES)
-def test_collect(n, kind, seed, resident):
-    bits = patterns(kind, n, seed=n)
+def test_collect(kind):
     floor = int(NUMBERS[kind](2.5).view(kind))
-    wanted = expected(cpu, bits, floor, 10)
-    found = collected(kind, n, floor, 10, n, [bits], "collect", seed=seed, resident=resident)
-    check_collected(found, wanted, bits)
+    for n, how in schedules((*SIZES, 70_001)):
+        bits = patterns(kind, n, seed=n)
+        wanted = expected(cpu, bits, floor, 10)
+        check_collected(collected(kind, n, floor, 10, n, [bits], "collect", **how), wanted, bits)
 
 
 @pytest.mark.parametrize("capability", CAPABILITIES)
-@pytest.mark.parametrize("log2", [6, 9, 12, 20])
-@pytest.mark.parametrize("floor", [0, 1, 1.5, np.inf])
 @pytest.mark.parametrize("kind", KINDS)
-def test_collect_all_or_little_by_chunks(kind, floor, log2, capability):
-    bits = patterns(kind, 9_999, seed=log2)
-    pattern = floor if floor in (0, 1) else int(NUMBERS[kind](floor).view(kind))
-    wanted = expected(reference, bits, pattern, log2)
-    found = collected(
-        kind, bits.size, pattern, log2, bits.size, [bits], "collect", capability=capability
-    )
-    check_collected(found, wanted, bits)
+def test_collect_all_or_little_by_chunks(kind, capability):
+    for log2, floor in product((6, 9, 12, 20), (0, 1, 1.5, np.inf)):
+        bits = patterns(kind, 9_999, seed=log2)
+        pattern = floor if floor in (0, 1) else int(NUMBERS[kind](floor).view(kind))
+        wanted, how = expected(reference, bits, pattern, log2), {"capability": capability}
+        found = collected(kind, bits.size, pattern, log2, bits.size, [bits], "collect", **how)
+        check_collected(found, wanted, bits)
 
 
-@pytest.mark.parametrize(("seed", "resident"), SCHEDULES)
-@pytest.mark.parametrize("shift", [1, 2, 3])
 @pytest.mark.parametrize("kind", KINDS)
-def test_arrays_that_start_anywhere(kind, shift, seed, resident):
-    bits = patterns(kind, 8_300, shift=shift)
-    assert bits.ctypes.data % 16 or kind == np.uint64
-    wanted = expected(reference, bits, 1 << 8, 10)
-    found = collected(
-        kind, bits.size, 1 << 8, 10, bits.size, [bits], "collect", seed=seed, resident=resident
-    )
-    check_collected(found, wanted, bits)
+def test_arrays_that_start_anywhere(kind):
+    for shift, how in schedules((1, 2, 3)):
+        bits = patterns(kind, 8_300, shift=shift)
+        assert bits.ctypes.data % 16 or kind == np.uint64
+        wanted = expected(reference, bits, 1 << 8, 10)
+        found = collected(kind, bits.size, 1 << 8, 10, bits.size, [bits], "collect", **how)
+        check_collected(found, wanted, bits)
 
 
-@pytest.mark.parametrize("room", [0, 1, 500, 1500])
-def test_what_there_is_no_room_for_is_counted(room):
+def test_what_there_is_no_room_for_is_counted():
     bits = patterns(np.uint32, 9_000)
     floor = int(np.float32(1).view(np.uint32))
     keys, values, starts = expected(reference, bits, floor, 10)
     assert keys.size > 1500
-    found = collected(np.uint32, bits.size, floor, 10, room, [bits], "collect", seed=1, resident=2)
-    assert found[2].tolist() == starts.tolist()
-    assert found[0].tobytes() == keys[:room].tobytes()
-    assert found[1].tobytes() == values[:room].tobytes()
+    for room, how in schedules((0, 1, 500, 1500)):
+        found = collected(np.uint32, bits.size, floor, 10, room, [bits], "collect", **how)
+        assert found[2].tolist() == starts.tolist()
+        assert found[0].tobytes() == keys[:room].tobytes()
+        assert found[1].tobytes() == values[:room].tobytes()
 
 
-@pytest.mark.parametrize(("seed", "resident"), SCHEDULES)
+SOME = (0, 1, 33, 2048, 4097, 12_345, *EDGES)
+
+
 @pytest.mark.parametrize("shift", [0, 1])
 @pytest.mark.parametrize("kind", [np.uint32, np.uint64])
-@pytest.mark.parametrize("n", [0, 1, 33, 2048, 4097, 12_345])
-def test_collect_sum(n, kind, shift, seed, resident):
+def test_collect_sum(kind, shift):
     number = NUMBERS[kind]
-    grad, residual = (patterns(kind, n, seed=n + i, shift=shift) for i in range(2))
-    gamma, beta = number(0.7), number(-1.3)
-    total, out = np.empty(n, number), aligned((n + shift,), kind)[shift:]
-    cpu.compensate(grad.view(number), residual.view(number), gamma, beta, total)
-    floor = int(number(2.5).view(kind))
-    wanted = expected(reference, total.view(kind), floor, 10)
-    given = [grad, residual, gamma, beta, out]
-    found = collected(kind, n, floor, 10, n, given, "collect_sum", seed=seed, resident=resident)
-    numbers = ~np.isnan(total)  # the payload of a NaN is the machine's choice
-    assert out[numbers].tobytes() == total[numbers].tobytes()
-    assert np.isnan(out.view(number)[~numbers]).all()
-    assert found[2].tolist() == wanted[2].tolist()
-    assert found[0][: wanted[0].size].tobytes() == wanted[0].tobytes()
+    gamma, beta, floor = number(0.7), number(-1.3), int(number(2.5).view(kind))
+    for n, how in schedules(SOME):
+        grad, residual = (patterns(kind, n, seed=n + i, shift=shift) for i in range(2))
+        total, out = np.empty(n, number), aligned((n + shift,), kind)[shift:]
+        cpu.compensate(grad.view(number), residual.view(number), gamma, beta, total)
+        wanted = expected(reference, total.view(kind), floor, 10)
+        given = [grad, residual, gamma, beta, out]
+        found = collected(kind, n, floor, 10, n, given, "collect_sum", **how)
+        numbers = ~np.isnan(total)  # the payload of a NaN is the machine's choice
+        assert out[numbers].tobytes() == total[numbers].tobytes()
+        assert np.isnan(out.view(number)[~numbers]).all()
+        assert found[2].tolist() == wanted[2].tolist()
+        assert found[0][: wanted[0].size].tobytes() == wanted[0].tobytes()
 
 
-@pytest.mark.parametrize(("seed", "resident"), SCHEDULES)
 @pytest.mark.parametrize("shift", [0, 1])
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("n", [0, 1, 33, 2048, 4097, 12_345])
-def test_count_above(n, kind, shift, seed, resident):
-    bits = patterns(kind, n, seed=n, shift=shift)
+def test_count_above(kind, shift):
     count, top = np.zeros(1, np.uint64), np.zeros(1, selection.top_of(kind))
-    tiles = max(-(-n // selection.tile_of(bits.itemsize)), 1)
-    for threshold in (0, int(NUMBERS[kind](1.5).view(kind))):
-        count[:] = top[:] = 0
-        launch(f"count_above_{bits.dtype}", tiles, bits, threshold, is_aligned(bits), count, top,
-               seed=seed, resident=resident)  # fmt: skip
-        assert count[0] == cpu.count_above(bits, threshold)
-        assert top[0] == cpu.magnitude_max(bits)
+    for n, how in schedules(SOME):
+        bits = patterns(kind, n, seed=n, shift=shift)
+        tiles = max(-(-n // selection.tile_of(bits.itemsize)), 1)
+        for threshold in (0, int(NUMBERS[kind](1.5).view(kind))):
+            count[:] = top[:] = 0
+            given = bits, threshold, is_aligned(bits), count, top
+            launch(f"count_above_{bits.dtype}", tiles, *given, **how)
+            assert count[0] == cpu.count_above(bits, threshold)
+            assert top[0] == cpu.magnitude_max(bits)
 
 
-@pytest.mark.parametrize(("seed", "resident"), SCHEDULES)
 @pytest.mark.parametrize("shift", [0, 1])
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("n", [0, 1, 33, 2048, 4097, 12_345])
-def test_histogram(n, kind, shift, seed, resident):
-    bits = patterns(kind, n, seed=n, shift=shift)
-    magnitudes = reference.selection.magnitudes(bits)
-    width = bits.itemsize * 8 - 1
-    for low, high, down in ((0, (1 << width) - 1, width - 11), (5, 5 + 1 + 2047, 0)):
-        bins = np.zeros(selection.BINS, np.uint64)
-        grid = min(max(-(-n // selection.tile_of(bits.itemsize)), 1), 2)
-        launch(f"histogram_{bits.dtype}", grid, bits, low, high, down, is_aligned(bits), bins,
-               seed=seed, resident=resident)  # fmt: skip
-        inside = magnitudes[(magnitudes >= low) & (magnitudes <= high)]
-        places = ((inside - kind(low)) >> kind(down)).astype(np.int64)
-        assert bins.tolist() == np.bincount(places, minlength=selection.BINS).tolist()
+def test_histogram(kind, shift):
+    for n, how in schedules(SOME):
+        bits = patterns(kind, n, seed=n, shift=shift)
+        magnitudes = reference.selection.magnitudes(bits)
+        width = bits.itemsize * 8 - 1
+        for low, high, down in ((0, (1 << width) - 1, width - 11), (5, 5 + 2047, 0)):
+            bins = np.zeros(selection.BINS, np.uint64)
+            grid = min(max(-(-n // selection.tile_of(bits.itemsize)), 1), 2)
+            given = bits, low, high, down, is_aligned(bits), bins
+            launch(f"histogram_{bits.dtype}", grid, *given, **how)
+            inside = magnitudes[(magnitudes >= low) & (magnitudes <= high)]
+            places = ((inside - kind(low)) >> kind(down)).astype(np.int64)
+            assert bins.tolist() == np.bincount(places, minlength=selection.BINS).tolist()
 
 
-@pytest.mark.parametrize(("seed", "resident"), SCHEDULES)
 @pytest.mark.parametrize("number", [np.float32, np.float64])
-@pytest.mark.parametrize("n", [0, 1, 15, 16, 17, 4095, 4096, 4097, 20_000])
-def test_tail_sums(n, number, seed, resident):
-    rng = np.random.default_rng(n)
-    numbers = rng.standard_t(2, n).astype(number)
-    for threshold in (0, 1.5):
-        sums = np.zeros((3, 16))
-        cpu.tail_sums(numbers, number(threshold), sums)
-        tiles, count = -(-n // selection.SUMMED), np.zeros(1, np.uint64)
-        parts = np.full((tiles, 2, selection.SUMS), np.nan)
-        grid = max(-(-tiles // (selection.THREADS // selection.SUMS)), 1)
-        launch(f"tail_sums_{np.dtype(number).name}", grid, numbers, threshold, parts, count,
-               seed=seed, resident=resident)  # fmt: skip
-        assert count[0] == sums[2, 0]
-        for which in range(2):
-            in_order = np.append(0.0, parts[:, which].reshape(-1)).cumsum()
-            assert in_order[-1] == sums[2, 1 + which]
+def test_tail_sums(number):
+    for n, how in schedules((0, 1, 15, 16, 17, 4095, 4096, 4097, 20_000, 70_000)):
+        numbers = np.random.default_rng(n).standard_t(2, n).astype(number)
+        for threshold in (0, 1.5):
+            sums = np.zeros((3, 16))
+            cpu.tail_sums(numbers, number(threshold), sums)
+            tiles, count = -(-n // selection.SUMMED), np.zeros(1, np.uint64)
+            parts = np.full((tiles, 2, selection.SUMS), np.nan)
+            grid = max(-(-tiles // (selection.THREADS // selection.SUMS)), 1)
+            given = numbers, threshold, parts, count
+            launch(f"tail_sums_{np.dtype(number).name}", grid, *given, **how)
+            assert count[0] == sums[2, 0]
+            for which in range(2):
+                in_order = np.append(0.0, parts[:, which].reshape(-1)).cumsum()
+                assert in_order[-1] == sums[2, 1 + which]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("count", [0, 1, 255, 256, 257, 1000])
-def test_take(kind, count):
+def test_take(kind):
     bits = patterns(kind, 5_000)
-    positions = np.random.default_rng(1).integers(0, 5_000, count)
-    out = np.zeros(count, kind)
-    grid = max(-(-count // selection.THREADS), 1)
-    launch(f"take_{bits.dtype}", grid, bits, positions, out, seed=1)
-    assert out.tobytes() == bits[positions].tobytes()
+    for count in (0, 1, 255, 256, 257, 1000):
+        positions = np.random.default_rng(1).integers(0, 5_000, count)
+        out = np.zeros(count, kind)
+        grid = max(-(-count // selection.THREADS), 1)
+        launch(f"take_{bits.dtype}", grid, bits, positions, out, seed=1)
+        assert out.tobytes() == bits[positions].tobytes()

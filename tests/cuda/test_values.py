@@ -1,5 +1,7 @@
 """Codes, planes, checks and sums on CUDA: their PTX, run on the CPU, writes the same bytes."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 from ptx.compiled import CAPABILITIES, SCHEDULES, launch
@@ -13,24 +15,22 @@ pytestmark = pytest.mark.cuda
 
 cpu = load("cpu")
 COUNTS = ((0,), (1,), (31, 0, 33), (127, 128, 129), (1023, 1, 1024), (1025, 2047), (9_000,))
-schedules = pytest.mark.parametrize(("seed", "resident"), SCHEDULES)
+schedules = [{"seed": seed, "resident": resident} for seed, resident in SCHEDULES]
 
 
-@schedules
 @pytest.mark.parametrize("joint", [np.uint8, np.uint32])
 @pytest.mark.parametrize("kind", [np.uint16, np.uint32, np.uint64])
-@pytest.mark.parametrize(("n", "levels"), [(0, 3), (1, 0), (255, 1), (257, 100), (1000, 13)])
-def test_quantize(n, levels, kind, joint, seed, resident):
-    rng = np.random.default_rng(n)
-    bits = rng.integers(0, np.iinfo(kind).max, n, kind, endpoint=True)
-    boundaries = np.sort(rng.integers(0, np.iinfo(kind).max >> 1, levels, kind))
-    bits[: min(n, levels)] = boundaries[: min(n, levels)]
-    codes, expected = np.full(n, 99, joint), np.empty(n, joint)
-    cpu.quantize(bits, boundaries, expected)
-    name = f"quantize_{np.dtype(kind)}_{np.dtype(joint)}"
-    grid = max(-(-n // quantize.THREADS), 1)
-    launch(name, grid, bits, boundaries, codes, seed=seed, resident=resident)
-    assert codes.tobytes() == expected.tobytes()
+def test_quantize(kind, joint):
+    rng = np.random.default_rng(1)
+    for n, levels in ((0, 3), (1, 0), (255, 1), (256, 7), (257, 100), (1000, 13)):
+        bits = rng.integers(0, np.iinfo(kind).max, n, kind, endpoint=True)
+        boundaries = np.sort(rng.integers(0, np.iinfo(kind).max >> 1, levels, kind))
+        bits[: min(n, levels)] = boundaries[: min(n, levels)]
+        codes, expected = np.full(n, 99, joint), np.empty(n, joint)
+        cpu.quantize(bits, boundaries, expected)
+        name = f"quantize_{np.dtype(kind)}_{np.dtype(joint)}"
+        launch(name, max(-(-n // quantize.THREADS), 1), bits, boundaries, codes, seed=1)
+        assert codes.tobytes() == expected.tobytes()
 
 
 def planes_of(counts, width):
@@ -42,43 +42,40 @@ def planes_of(counts, width):
     return jobs, int(ends[-1])
 
 
-@schedules
 @pytest.mark.parametrize("counts", COUNTS, ids=str)
-@pytest.mark.parametrize("width", [0, 1, 2, 5, 7, 8, 11, 16, 17, 24, 31, 32])
-def test_write_fields(width, counts, seed, resident):
+def test_write_fields(counts):
     """Words are written whole: what was there does not matter."""
-    jobs, words = planes_of(counts, width)
-    kinds = [
-        kind for kind in (np.uint8, np.uint16, np.uint32) if np.dtype(kind).itemsize * 8 >= width
-    ]
-    for kind in kinds:
-        values = np.random.default_rng(width).integers(0, np.iinfo(kind).max, sum(counts), kind,
-                                                       endpoint=True)  # fmt: skip
-        payload, expected = np.full(words, 2**64 - 1, np.uint64), np.zeros(words, np.uint64)
-        reference.write_fields(jobs, values, expected)
-        launch(f"write_fields_{np.dtype(kind)}", len(jobs), jobs, values, payload, seed=seed,
-               resident=resident)  # fmt: skip
-        assert payload.tobytes() == expected.tobytes()
+    for width, how in product((0, 1, 2, 5, 7, 8, 11, 16, 17, 24, 31, 32), schedules):
+        jobs, words = planes_of(counts, width)
+        for kind in (np.uint8, np.uint16, np.uint32):
+            if np.dtype(kind).itemsize * 8 < width:
+                continue
+            rng, most = np.random.default_rng(width), np.iinfo(kind).max
+            values = rng.integers(0, most, sum(counts), kind, endpoint=True)
+            payload, expected = np.full(words, 2**64 - 1, np.uint64), np.zeros(words, np.uint64)
+            reference.write_fields(jobs, values, expected)
+            launch(f"write_fields_{np.dtype(kind)}", len(jobs), jobs, values, payload, **how)
+            assert payload.tobytes() == expected.tobytes()
 
 
 def keys_of(counts, length, seed=0):
     rng = np.random.default_rng(seed)
-    parts = [np.sort(rng.permutation(length)[:count]) for count in counts]
-    return np.concatenate(parts).astype(np.uint32)
+    gaps = [rng.integers(1, max(length // (count + 1), 1) + 1, count) for count in counts]
+    return np.concatenate([np.cumsum(part) - 1 for part in gaps]).astype(np.uint32)
 
 
-@schedules
 @pytest.mark.parametrize("counts", COUNTS, ids=str)
-def test_write_bitmap(counts, seed, resident):
+def test_write_bitmap(counts):
     keys, length = keys_of(counts, 9_001), 9_001
     words = -(-length // 64)
     first = np.cumsum(counts) - counts
     jobs = job_table(np.arange(len(counts)) * 64 * words, first, np.array(counts))
-    payload = np.zeros(words * len(counts), np.uint64)
-    expected = payload.copy()
+    expected = np.zeros(words * len(counts), np.uint64)
     reference.write_bitmap(jobs, keys, expected)
-    launch("write_bitmap", len(jobs), jobs, keys, payload, seed=seed, resident=resident)
-    assert payload.tobytes() == expected.tobytes()
+    for how in schedules:
+        payload = np.zeros_like(expected)
+        launch("write_bitmap", len(jobs), jobs, keys, payload, **how)
+        assert payload.tobytes() == expected.tobytes()
 
 
 def blocks_expected(counts, keys):
@@ -94,13 +91,13 @@ def blocks_expected(counts, keys):
     return blocks, widths
 
 
-@pytest.mark.parametrize("capability", CAPABILITIES)
-@schedules
-@pytest.mark.parametrize("length", [9_000, 1 << 22])
 @pytest.mark.parametrize("counts", COUNTS, ids=str)
-def test_blocks(counts, length, seed, resident, capability):
-    keys, how = keys_of(counts, length), {"seed": seed, "resident": resident}
-    how["capability"] = capability
+def test_blocks(counts):
+    for length, capability, how in product((9_000, 1 << 22), CAPABILITIES, schedules):
+        check_blocks(counts, keys_of(counts, length), capability=capability, **how)
+
+
+def check_blocks(counts, keys, **how):
     blocks, widths = blocks_expected(counts, keys)
     starts = np.append(0, np.cumsum(counts)).astype(np.uint64)
     first = starts[:-1].astype(np.int64)
@@ -133,10 +130,17 @@ def test_blocks(counts, length, seed, resident, capability):
     assert payload.tobytes() == expected.tobytes()
 
 
-@schedules
-@pytest.mark.parametrize("first", [0, 5])
-@pytest.mark.parametrize("units", [[0], [1], [2, 3, 0, 4], list(range(40)), [500, 1, 77]])
-def test_chunk_checks(units, first, seed, resident):
+UNITS = ([0], [1], [2, 3, 0, 4], [*range(31)], [*range(32)], [*range(40)], [500, 1, 77])
+
+
+def test_chunk_checks():
+    for units, first, how in product(UNITS, (0, 5), schedules):
+        check_chunks(units, first, **how)
+    offsets = [CHUNK.fields[name][1] // 4 for name in ("off16", "len16")]
+    assert offsets == [checksum.OFF16, checksum.LEN16]
+
+
+def check_chunks(units, first, **how):
     directory = np.zeros(len(units), CHUNK)
     directory["len16"] = units
     directory["off16"] = np.cumsum(units) - units
@@ -145,19 +149,18 @@ def test_chunk_checks(units, first, seed, resident):
     cpu.chunk_checks(payload.view(np.uint8), directory, first, expected)
     grid = -(-len(units) // checksum.CHUNKS)
     entries = directory.view(np.uint32).reshape(-1, CHUNK.itemsize // 4)
-    launch("chunk_checks", grid, payload, entries, first, checks, seed=seed, resident=resident)
+    launch("chunk_checks", grid, payload, entries, first, checks, **how)
     assert checks.tolist() == expected.tolist()
-    names = list(CHUNK.names)
-    offsets = [CHUNK.fields[name][1] // 4 for name in ("off16", "len16")]
-    assert offsets == [checksum.OFF16, checksum.LEN16]
-    assert names[-1] == "check"
 
 
-@schedules
 @pytest.mark.parametrize("number", [np.float16, np.float32, np.float64])
-@pytest.mark.parametrize("counts", COUNTS, ids=str)
-def test_scatter_and_accumulate(counts, number, seed, resident):
-    keys, log2, how = keys_of(counts, 9_001), 14, {"seed": seed, "resident": resident}
+def test_scatter_and_accumulate(number):
+    for counts, how in product(COUNTS, schedules):
+        check_sums(counts, number, **how)
+
+
+def check_sums(counts, number, **how):
+    keys, log2 = keys_of(counts, 9_001), 14
     rng = np.random.default_rng(3)
     values = rng.standard_t(2, keys.size).astype(number)
     values[rng.random(keys.size) < 0.05] = number(6e-8)

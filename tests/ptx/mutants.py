@@ -16,7 +16,6 @@ import re
 import sys
 from collections import Counter
 from functools import cache
-from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,69 +39,36 @@ def _tests(file):
     return module
 
 
-def _each(file, test, *values):
-    """Calls of a test with all combinations of values, under each schedule."""
-    for given in product(*values):
-        for schedule in compiled.SCHEDULES:
-            yield file, test, (*given, *schedule)
-
-
-def _plain(file, test, *values):
-    for given in product(*values):
-        yield file, test, given
-
-
-U32, F32 = [np.uint32], [np.float32]
-NINE = [(9, 0)]
-COUNTS = [(31, 0, 33), (1023, 1, 1024), (1025, 2047)]
+U32, F32 = (np.uint32,), (np.float32,)
+COUNTS = ((31, 0, 33), (1023, 1, 1024), (1025, 2047))
+PLACES = [(np.uint32, shift) for shift in (0, 1)]
+WRITTEN = [((0, 1, 2, 3, 4, 5), None, 1), ((127, 128, 129), 1, 3), ((2896, 1448), 2, 16)]
 CASES = {
-    "collect_uint32": lambda: [
-        *_each("test_selection", "test_collect", (33, 4096, 4097, 70_001), U32),
-        *_plain("test_selection", "test_collect_all_or_little_by_chunks", U32, (0, 1.5), (6, 12),
-                NINE),
-        *_each("test_selection", "test_arrays_that_start_anywhere", U32, (1,)),
-        *_plain("test_selection", "test_what_there_is_no_room_for_is_counted", (0, 1, 500)),
+    "collect_uint32": [
+        ("test_selection", "test_collect", [U32]),
+        ("test_selection", "test_collect_all_or_little_by_chunks", [(np.uint32, (9, 0))]),
+        ("test_selection", "test_arrays_that_start_anywhere", [U32]),
+        ("test_selection", "test_what_there_is_no_room_for_is_counted", [()]),
     ],
-    "collect_sum_uint32": lambda: [
-        *_each("test_selection", "test_collect_sum", (33, 4097, 12_345), U32, (0, 1))
+    "collect_sum_uint32": [("test_selection", "test_collect_sum", PLACES)],
+    "count_above_uint32": [("test_selection", "test_count_above", PLACES)],
+    "histogram_uint32": [("test_selection", "test_histogram", PLACES)],
+    "tail_sums_float32": [("test_selection", "test_tail_sums", [F32])],
+    "take_uint32": [("test_selection", "test_take", [U32])],
+    "quantize_uint32_uint8": [("test_values", "test_quantize", [(np.uint32, np.uint8)])],
+    "write_fields_uint32": [("test_values", "test_write_fields", [(each,) for each in COUNTS])],
+    "write_bitmap": [("test_values", "test_write_bitmap", [(each,) for each in COUNTS])],
+    "measure_blocks": [("test_values", "test_blocks", [(each,) for each in COUNTS])],
+    "write_blocks": [("test_values", "test_blocks", [(each,) for each in COUNTS])],
+    "chunk_checks": [("test_values", "test_chunk_checks", [()])],
+    "scatter_uint32": [("test_values", "test_scatter_and_accumulate", [F32])],
+    "accumulate_float32": [("test_values", "test_scatter_and_accumulate", [F32])],
+    "write_codes": [("test_codes", "test_same_bytes_and_symbols_as_the_cpu", WRITTEN)],
+    "read_codes": [
+        ("test_codes", "test_same_bytes_and_symbols_as_the_cpu", WRITTEN),
+        ("test_codes", "test_damage_is_found_as_by_the_cpu", [(1, 3)]),
     ],
-    "count_above_uint32": lambda: [
-        *_each("test_selection", "test_count_above", (0, 1, 33, 4097, 12_345), U32, (0, 1))
-    ],
-    "histogram_uint32": lambda: [
-        *_each("test_selection", "test_histogram", (0, 1, 33, 4097, 12_345), U32, (0, 1))
-    ],
-    "tail_sums_float32": lambda: [
-        *_each("test_selection", "test_tail_sums", (0, 15, 17, 4097, 20_000), F32)
-    ],
-    "take_uint32": lambda: [*_plain("test_selection", "test_take", U32, (1, 256, 257))],
-    "quantize_uint32_uint8": lambda: [
-        ("test_values", "test_quantize", (n, levels, np.uint32, np.uint8, 1, 1))
-        for n, levels in ((255, 1), (257, 100), (1000, 13))
-    ],
-    "write_fields_uint32": lambda: [
-        *_each("test_values", "test_write_fields", (0, 1, 5, 7, 17, 32), COUNTS)
-    ],
-    "write_bitmap": lambda: [*_each("test_values", "test_write_bitmap", COUNTS)],
-    "measure_blocks": lambda: [
-        ("test_values", "test_blocks", (counts, length, *schedule, (9, 0)))
-        for counts in COUNTS for length in (9_000, 1 << 22) for schedule in compiled.SCHEDULES
-    ],
-    "write_blocks": lambda: CASES["measure_blocks"](),
-    "chunk_checks": lambda: [
-        *_each("test_values", "test_chunk_checks", ([0], [2, 3, 0, 4], list(range(40))), (0, 5))
-    ],
-    "scatter_uint32": lambda: [*_each("test_values", "test_scatter_and_accumulate", COUNTS, F32)],
-    "accumulate_float32": lambda: CASES["scatter_uint32"](),
-    "write_codes": lambda: [
-        *_each("test_codes", "test_same_bytes_and_symbols_as_the_cpu",
-               ((0, 1, 2, 3, 4, 5), (127, 128, 129), (2896, 1448)))
-    ],
-    "read_codes": lambda: [
-        *CASES["write_codes"](),
-        *_each("test_codes", "test_damage_is_found_as_by_the_cpu"),
-    ],
-}  # fmt: skip
+}
 """Tests of each kernel that mutants of it are run through."""
 
 
@@ -154,8 +120,9 @@ def survives(mutant):
     before, launch.LIMIT = launch.LIMIT, LIMIT
     compiled.REPLACED[mutant.kernel] = launch.Kernel(mutant.text)
     try:
-        for file, test, arguments in CASES[mutant.kernel]():
-            getattr(_tests(file), test)(*arguments)
+        for file, test, calls in CASES[mutant.kernel]:
+            for arguments in calls:
+                getattr(_tests(file), test)(*arguments)
     except (AssertionError, IndexError, launch.DeviceError):
         return False
     finally:

@@ -11,7 +11,7 @@ THREADS = 128
 CHUNKS = THREADS // CHECKERS
 """That a thread block checks."""
 
-OFF16, LEN16, CHECK = 0, 1, 7
+OFF16, LEN16 = 0, 1
 """Words of a directory entry."""
 
 P1 = np.uint64(0x9E3779B185EBCA87)
@@ -25,8 +25,8 @@ ZERO, ONE, FOUR = np.uint64(0), np.uint64(1), np.uint64(4)
 def chunk_checks(cuda):
     """Kernel: low half of XXH64 of each chunk's bytes, seeded with its number, from `first` on.
 
-    payload : uint64[words]; directory : uint32[chunks, 8], entries as in a frame, of which CHECK is
-    set; first : uint64. Chunks have whole units of 16 bytes, so that nothing shorter is left over.
+    payload : uint64[words]; directory : uint32[chunks, 8], entries as in a frame; first : uint64;
+    checks : uint32[chunks]. Chunks have whole units of 16 bytes: nothing shorter is left over.
     """
     lane_of, _ = position(cuda)
 
