@@ -4,8 +4,8 @@ Mutants are generated from a kernel's text, not chosen:
 
 - barrier: a `bar.sync` or `bar.warp.sync` is gone;
 - bound: an integer comparison takes in one more number, or one fewer;
-- publish: a word for other blocks (`st.relaxed`, or a ticket's `atom`) is written with its flag
-  changed, or not at all;
+- publish: a word for other blocks has the other flag, or one more, or two tickets are drawn;
+- unpublished: a word for other blocks is not written, which may only make them look further back;
 - lane: a shuffle's distance is another.
 
 `PYTHONPATH=tests python -m ptx.mutants` runs all of them and says which survive.
@@ -81,7 +81,7 @@ class Mutant(NamedTuple):
     text: str
 
 
-def of(name, kinds=("barrier", "bound", "publish", "lane")):
+def of(name, kinds=("barrier", "bound", "publish", "unpublished", "lane")):
     """All mutants of a kernel."""
     text = compiled.ptx(name)
     found = []
@@ -96,11 +96,11 @@ def of(name, kinds=("barrier", "bound", "publish", "lane")):
             other = f"setp.{WEAKER[compare[1]]}{compare[2]}"
             changes.append(("bound", whole.replace(opcode, other)))
         if opcode.startswith("st.relaxed"):
-            changes.append(("publish", ""))
+            changes.append(("unpublished", ""))
             operand = rest.rsplit(",", 1)[1].strip()
-            for flag in (1, 2):  # what says 1 or 2 says another
-                changed = f"xor.b64 {operand}, {operand}, {flag << 62}; "
-                changes.append(("publish", changed + whole.strip()))
+            swapped = f"xor.b64 {operand}, {operand}, {(3 << 62) - (1 << 64)}; "
+            other = f"add.s64 {operand}, {operand}, 1; "
+            changes += [("publish", each + whole.strip()) for each in (swapped, other)]
         if opcode.startswith("atom") and ".add" in opcode and rest.rstrip().endswith(", 1"):
             changes.append(("publish", whole[: whole.rindex("1")] + "2;"))
         shuffle = re.fullmatch(r"shfl\.sync\.(up|bfly)\.b32", opcode)
