@@ -1,7 +1,7 @@
 """Changes of one instruction, generated from the text of kernels, that their tests must notice.
 
 Those of barriers, and of words that are published for other blocks, are run here; `ptx.mutants`
-runs those of bounds and of shuffles too, and docs/cuda.md says what came of it.
+runs those of bounds too.
 """
 
 import pytest

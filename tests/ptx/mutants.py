@@ -5,8 +5,7 @@ Mutants are generated from a kernel's text, not chosen:
 - barrier: a `bar.sync` or `bar.warp.sync` is gone;
 - bound: an integer comparison takes in one more number, or one fewer;
 - publish: a word for other blocks has the other flag, or one more, or two tickets are drawn;
-- unpublished: a word for other blocks is not written, which may only make them look further back;
-- lane: a shuffle's distance is another.
+- unpublished: a word for other blocks is not written, which may only make them look further back.
 
 `PYTHONPATH=tests python -m ptx.mutants` runs all of them and says which survive.
 """
@@ -81,7 +80,7 @@ class Mutant(NamedTuple):
     text: str
 
 
-def of(name, kinds=("barrier", "bound", "publish", "unpublished", "lane")):
+def of(name, kinds=("barrier", "bound", "publish", "unpublished")):
     """All mutants of a kernel."""
     text = compiled.ptx(name)
     found = []
@@ -101,13 +100,8 @@ def of(name, kinds=("barrier", "bound", "publish", "unpublished", "lane")):
             swapped = f"xor.b64 {operand}, {operand}, {(3 << 62) - (1 << 64)}; "
             other = f"add.s64 {operand}, {operand}, 1; "
             changes += [("publish", each + whole.strip()) for each in (swapped, other)]
-        if opcode.startswith("atom") and ".add" in opcode and rest.rstrip().endswith(", 1"):
+        if opcode.startswith("atom.global") and ".add" in opcode and rest.rstrip().endswith(", 1"):
             changes.append(("publish", whole[: whole.rindex("1")] + "2;"))
-        shuffle = re.fullmatch(r"shfl\.sync\.(up|bfly)\.b32", opcode)
-        parts = rest.split(",")
-        if shuffle and parts[2].strip().isdigit():
-            parts[2] = f" {int(parts[2]) // 2 if int(parts[2]) > 1 else 2}"
-            changes.append(("lane", f"{opcode}{','.join(parts)};"))
         for kind, changed in changes:
             if kind in kinds:
                 mutated = text[: match.start()] + "\n" + changed + text[match.end() :]
