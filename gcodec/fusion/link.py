@@ -1,9 +1,10 @@
 """Ranks that all say the same, over a network whose time is a formula: to plan without one."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite, log2
 from time import sleep
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +54,23 @@ class Link:
     ) -> list[NDArray[np.uint8]]:
         self._wait(sizes.tolist())
         return [message] * self.size
+
+    def alltoallv(
+        self, messages: Sequence[NDArray[np.uint8]], sizes: NDArray[np.int64]
+    ) -> list[NDArray[np.uint8]]:
+        self._wait(sizes.tolist())
+        return [messages[self.rank]] * self.size
+
+    def nodes(self) -> "tuple[Link, Link]":
+        """A node for every rank."""
+        return replace(self, size=1), self
+
+    def allreduce(self, array: NDArray[Any]) -> NDArray[Any]:
+        """Takes what a ring does: all but one part of `size` go twice."""
+        part = array.nbytes // self.size
+        self._wait([2 * part] * self.size)
+        total: NDArray[Any] = array * array.dtype.type(self.size)
+        return total
 
     def _wait(self, sizes: Sequence[int]) -> None:
         sleep(self.seconds(sizes))

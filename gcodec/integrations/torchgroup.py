@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from hashlib import sha256
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import BackendUnavailableError
 from . import missing
 
 try:
@@ -62,6 +63,36 @@ class TorchCommunicator:
         for work in sent:
             work.wait()
         return [tensor.cpu().numpy() for tensor in tensors]
+
+    def alltoallv(
+        self, messages: Sequence[NDArray[np.uint8]], sizes: NDArray[np.int64]
+    ) -> Sequence[NDArray[np.uint8]]:
+        rank = self.rank
+        mine = [torch.from_numpy(np.array(part)).to(self._device) for part in messages]
+        room = [torch.empty(int(size), dtype=torch.uint8, device=self._device) for size in sizes]
+        room[rank] = mine[rank]
+        others = [peer for peer in range(self.size) if peer != rank]
+        moves = [
+            dist.P2POp(move, part[peer], group=self._group, group_peer=peer)
+            for peer in others
+            for move, part in ((dist.isend, mine), (dist.irecv, room))
+            if part[peer].numel()
+        ]
+        for work in dist.batch_isend_irecv(moves) if moves else ():
+            work.wait()
+        return [part.cpu().numpy() for part in room]
+
+    def nodes(self) -> NoReturn:
+        raise BackendUnavailableError(
+            "which ranks share a node is not asked of torch.distributed: use gcodec.mpi for "
+            "algorithm='hierarchical', or another algorithm"
+        )
+
+    def allreduce(self, array: NDArray[Any]) -> NDArray[Any]:
+        total = torch.from_numpy(array.copy()).to(self._device)
+        dist.all_reduce(total, group=self._group)
+        result: NDArray[Any] = total.cpu().numpy()
+        return result
 
     def same(self, text: str) -> bool:
         """Whether all ranks say the same."""
