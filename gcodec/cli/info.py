@@ -88,12 +88,12 @@ def _cpu() -> dict[str, Any]:
 
 
 def _cuda() -> dict[str, Any]:
-    target: Any = import_module("gcodec.kernels.cuda.target")
+    launch: Any = import_module("gcodec.kernels.cuda.launch")
     try:
-        target.load()
+        launch.Driver()
     except BackendUnavailableError as error:
         return {"available": False, "why": str(error)}
-    return {"available": False, "why": "kernels compile, but no call launches them yet"}
+    return {"available": True}
 
 
 def _mpi() -> dict[str, Any]:

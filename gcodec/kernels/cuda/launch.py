@@ -57,9 +57,8 @@ class Driver:
         self._cuda = target.load()
         if not self._cuda.is_available():
             raise BackendUnavailableError(
-                "the array says that it is on a CUDA device, but no CUDA driver or device is to be "
-                "found: install the NVIDIA driver (nvidia-smi shows it), or copy the array to the "
-                "host"
+                "no CUDA driver or device is to be found: install the NVIDIA driver (nvidia-smi "
+                "shows it), or copy the array to the host"
             )
         external = self._cuda.external_stream
         self._stream = external(stream) if stream else self._cuda.default_stream()
