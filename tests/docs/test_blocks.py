@@ -20,7 +20,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"(?:<!-- needs: ([\w, ]+) -->\n)?^```(\w+)\n(.*?)^```$", re.M | re.S)
-NOT_IN_EXTRAS = {"dask", "distributed", "ray", "flwr", "lightning", "accelerate"}
+NOT_IN_EXTRAS = {"cupy", "dask", "distributed", "ray", "flwr", "lightning", "accelerate"}
 PRELUDE = "import gcodec\nimport numpy as np\n"
 
 
