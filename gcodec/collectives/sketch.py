@@ -102,7 +102,8 @@ class Sketching:
         mine["magic"], mine["version"], mine["sequence"] = MAGIC, VERSION, self._sequence
         mine["status"] = READY if failure is None else failure_status(failure)
         mine["codec"], mine["name"] = self.hash(repr(self)), self.hash(str(name)) & LOW_32
-        mine["layout"] = self.hash(repr(layout)) & LOW_32
+        mine["layout"] = self.hash(repr(layout[0])) & LOW_32
+        mine["dtype"] = ids.ElementType[layout[1].upper()]
         mine["elements"], mine["bytes"] = prod(layout[0]), frame.size
         mine["step"] = step if failure is None else 0
         self._sequence += 1

@@ -160,13 +160,13 @@ def test_a_rank_that_fails_between_the_exchanges_leaves_nobody_waiting(where, mo
 
 
 FAULTS = {
-    "parameters": "the codec or the operation",
-    "shape": "the tensor's shape",
+    "parameters": "the codec, the operation",
+    "shape": "the shape of the tensor",
     "length": "50 on rank 0, 2 against 51 on rank 1",
     "name": "the tensor's name",
     "step": "the step: 1 on rank 0, 2 against 2 on rank 1",
     "nan": "rank 1: NonFiniteError",
-    "dtype": "the tensor's shape or element type",
+    "dtype": "the element type: float32 on rank 0, 2 against float64 on rank 1",
     "integers": "rank 1: UnsupportedDtypeError",
     "out": "rank 1: Mismatch",
     "a name that is none": "rank 1: an unexpected error",

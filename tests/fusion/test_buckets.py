@@ -240,7 +240,7 @@ def test_counters():
         )
         for group in groups((2, 5))
     ]
-    assert run_ranks(2, program) == [128 + sum(map(len, frames))] * 2
+    assert run_ranks(2, program) == [2 * (64 + 8) + sum(map(len, frames))] * 2
 
 
 @pytest.mark.parametrize(
