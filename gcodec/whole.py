@@ -99,8 +99,9 @@ class Plan:
         facts[told.TENSORS], facts[told.HEAD], facts[told.LEVELS] = len(rows), len(head), levels
         parts = facts, allowed, [0, width], _words(head), _words(scale)
         self.facts = np.concatenate(parts, dtype=np.int64)
-        likely = int(facts[told.WANTED] + facts[told.ABOUT]) or n // 64
-        self.work = (likely * 3 // 2 + n // 500 + 256) * (item + 5)
+        wanted = int(facts[told.WANTED] + facts[told.ABOUT])
+        likely, room = wanted or n // 64, wanted * 3 // 2 + n // 500 if wanted else n // 64
+        self.work = (room + 256) * (item + 5)
         self.frame = 1024 + 2 * likely
 
 

@@ -153,6 +153,7 @@ def in_a_child(queue, grad):
 @pytest.mark.skipif(not hasattr(multiprocessing, "get_context"), reason="no fork here")
 @pytest.mark.skipif(sys.platform == "win32", reason="no fork here")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")  # JAX's, if it has been imported
 def test_a_forked_child_has_threads_of_its_own(grads):
     gcodec.set_threads(2)
     expected = bytes(gcodec.get_codec("reclog:ratio=0.05").encode(grads[0]))
