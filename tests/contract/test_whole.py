@@ -9,6 +9,7 @@ import pytest
 
 import gcodec
 from gcodec import whole
+from gcodec.kernels import cpu
 from gcodec.kernels.cpu.vector import LOCATE, MASK, SCALAR, best_tier
 from gcodec.kernels.cpu.whole import encoder
 
@@ -128,10 +129,14 @@ def test_scratch_grows_until_it_is_enough():
     assert (plan.work, plan.frame) == enough
 
 
-def test_a_sample_that_sees_nothing_takes_no_more_scratch(in_parts):
-    """Every so many elements are zero, and just those are looked at to begin with."""
+@pytest.mark.parametrize("nothing", [True, False])
+def test_a_sample_that_misses_takes_no_more_scratch(nothing, in_parts):
+    """Or too much: all that is large lies where it looks."""
     grad = make(laplace, (1 << 18,), "float32")
-    grad[::16] = 0
+    n, samples = grad.size, grad.size >> 4
+    places = np.empty(samples, np.int64)
+    cpu.draw_strata(n, np.uint64(n), places)
+    grad[places] = 0 if nothing else 1 + np.abs(grad[places])
     codec = gcodec.get_codec("topk:ratio=0.01")
     expected, frame = in_parts(codec, grad), whole.encode(codec, grad, "", 0, None)
     assert bytes(frame) == bytes(expected)

@@ -49,7 +49,7 @@ from .bits import ONE, ZERO, bit_length
 from .checksum import digest
 from .compact import compact_keys, cut_pieces
 from .directory import ALL, RAW, SIGNED_FIXED
-from .jit import helper, inner, kernel, magnitude, prefetch
+from .jit import helper, inner, kernel, magnitude
 from .levels import measure_values
 from .measure import CLASSES, KEY_CODECS, measure_keys, words_of
 from .probe import sound_tier
@@ -64,7 +64,6 @@ MOST_LEVELS = 128
 """Their numbers with a sign are bytes."""
 
 STRIDED = 1 << 14
-AHEAD = 32
 GROUP, MANY = 8, 32
 """Elements in a group, and for how many times as many it pays to look at groups first."""
 
@@ -165,10 +164,9 @@ def _floor_of_sample(bits, k):
     if rank >= size // 8:
         floor, _ = kth_magnitude(bits, k, np.empty(BINS, np.int64))
         return max(floor, kind(1)), True
-    sampled = np.empty(size, bits.dtype)
-    for j in range(size):
-        prefetch(bits, np.uint64(min(j + AHEAD, size - 1) * stride))
-        sampled[j] = bits[np.uint64(j * stride)]
+    sampled, places = np.empty(size, bits.dtype), np.empty(size, np.int64)
+    draw_strata(n, np.uint64(n), places)  # a stride could be that of the rows of a matrix
+    take(bits, places, sampled)
     floor, _ = floor_of(sampled, rank, rank // 8)
     return max(floor, kind(1)), False
 
