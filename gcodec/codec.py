@@ -157,12 +157,11 @@ class Codec:
             If the array is on a device, and there is no driver for it, or no CUDA kernel for what
             the recipe asks of all elements.
         """
+        frame = whole.encode(self, grad, name, step, tensors, sender)
+        if frame is not None:
+            return frame
         if arrays.on_device(grad):
             return device.encode(self.recipe(), grad, name, step, tensors, sender)
-        if tensors is None:
-            frame = whole.encode(self, grad, name, step, sender)
-            if frame is not None:
-                return frame
         gradient, recipe = arrays.gradient(grad), self.recipe()
         whence = origin(recipe, name, gradient.shape, step, tensors, sender)
         check = partial(check_finite, gradient=gradient, name=name)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import arrays, encoder
+from . import arrays, encoder, whole
 from .arrays import Gradient, Numbers
 from .errors import StateError
 from .format.frame import Frame
@@ -125,20 +125,24 @@ class ErrorFeedback:
             If the codec scales values to be right on average: what it adds would come back.
         """
         gradient = arrays.gradient(grad).widened()
-        recipe = self.codec.at(name, gradient.bits.size, step).recipe()
+        codec = self.codec.at(name, gradient.bits.size, step)
+        recipe = codec.recipe()
         if getattr(recipe.select, "unbiased", False):
             raise ValueError("unbiased scaling and error feedback exclude each other")
-        whence = origin(recipe, name, gradient.shape, step, tensors, sender)
         state = self._state(name, gradient)
         total = state.then["residual"].reshape(-1)
         bits = total.view(gradient.bits.dtype)
         pending = self._compensate(gradient.numbers(), state, recipe, total)
         summed = gradient._replace(bits=arrays.read_only(bits))
-        what = "the sum of gradient and residual of"
-        check = partial(check_finite, gradient=summed, name=name, what=what)
-        encoded = encoder.encode_dense(
-            recipe, summed, check, whence, residual=total, pending=pending, states=state.selector
-        )
+        encoded = whole.encode_sum(codec, summed, pending, total, name, step, tensors, sender)
+        if encoded is None:
+            whence = origin(recipe, name, gradient.shape, step, tensors, sender)
+            what = "the sum of gradient and residual of"
+            check = partial(check_finite, gradient=summed, name=name, what=what)
+            encoded = encoder.encode_dense(
+                recipe, summed, check, whence, residual=total, pending=pending,
+                states=state.selector,
+            )  # fmt: skip
         self._sent(state, encoded, recipe)
         choices = encoded.choices
         state.next_selector = [getattr(choice, "state", None) for choice in choices]

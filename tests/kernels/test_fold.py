@@ -25,12 +25,12 @@ def fields(numbers, width, words):
 
 @numba.njit
 def entries_of(entries, words, ends):
-    write.write_entries(entries, words, ends)
+    write.write_entries(entries, words, ends, np.empty(write.FOLDED, np.uint64))
 
 
 @numba.njit
 def unary(numbers, shift, entries, words):
-    write.write_unary(numbers, shift, entries, words)
+    write.write_unary(numbers, shift, entries, np.empty(write.FOLDED, np.uint64), words)
 
 
 @numba.njit

@@ -41,7 +41,7 @@ from .sketch import (
     select_estimates,
 )
 from .unpack import first_corrupt, read_keys, read_values
-from .whole import whole_encoder
+from .whole import finish_whole, first_floor, first_floor_of_sum, whole_encoder
 from .write import measure_chunks, write_chunks
 
 __all__ = [
@@ -68,7 +68,10 @@ __all__ = [
     "estimate_pairs",
     "fields_are_sound",
     "find_blocks",
+    "finish_whole",
     "first_corrupt",
+    "first_floor",
+    "first_floor_of_sum",
     "insert",
     "insert_pairs",
     "kth_magnitude",

@@ -32,7 +32,7 @@ from .directory import (
     positions_of,
 )
 from .fold import NARROW, WIDE, load_fields, load_wide_fields
-from .jit import helper, inner, kernel, ones, trailing_zeros
+from .jit import helper, inner, kernel, maker, ones, trailing_zeros
 from .prefix import end_of_rests, fill_table, gap_of, read_codes
 
 SEVEN = np.uint64(7)
@@ -346,7 +346,7 @@ def read_values(payload, directory, first, layout, levels, code, table, patterns
     return 0, -1
 
 
-@inner
+@maker
 def _read_levels(payload, at, width, levels, patterns):
     """Levels by fields of so many bits."""
     numbers = np.empty(min(TILE, patterns.size), np.uint32)
