@@ -167,7 +167,7 @@ class Exchange:
 
     def _prove(self, rank: int, frame: Bytes, length: int) -> Sound:
         content = decoder.prove(frame, self.dtype, self.kernels)
-        found = content.parsed.header.n_elements
+        found = content.n
         if found != length:
             raise Mismatch(f"the frame of rank {rank} has {found} elements, not {length}")
         return content

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gcodec.format.directory import BLOCK
-from gcodec.kernels.cpu import unpack, write
+from gcodec.kernels.cpu import planes, write
 from gcodec.kernels.cpu.fold import LENGTH
 from gcodec.kernels.cpu.quantize import quantize
 
@@ -35,7 +35,7 @@ def unary(numbers, shift, entries, words):
 
 @numba.njit
 def taken_apart(payload, at, width, numbers):
-    unpack._fields(payload, np.uint64(at), np.uint64(width), numbers)
+    planes.read_fields(payload, np.uint64(at), np.uint64(width), numbers)
 
 
 def written(bits, write_to):

@@ -16,6 +16,7 @@ from .directory import check_directory, levels_are_sound
 from .huffman import code_lengths, codes
 from .levels import measure_values
 from .measure import measure_keys
+from .prove import prove_whole
 from .quantize import draw_strata, quantize, round_randomly
 from .ranks import kth_magnitude, largest_between
 from .scales import find_blocks, rescale
@@ -83,6 +84,7 @@ __all__ = [
     "measure_keys",
     "measure_values",
     "pick",
+    "prove_whole",
     "put_fields",
     "put_values",
     "quantize",
