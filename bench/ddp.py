@@ -12,7 +12,6 @@ import json
 import os
 import subprocess
 import sys
-from datetime import timedelta
 from pathlib import Path
 from statistics import mean, stdev
 from tempfile import TemporaryDirectory
@@ -183,8 +182,7 @@ def one_rank(name, folder, seeds, *, resume):
     gcodec.set_threads(1)
     rank, task = int(os.environ["RANK"]), TASKS[name]()
     store = f"file://{folder}/store-{resume}"
-    how = {"rank": rank, "world_size": RANKS, "timeout": timedelta(seconds=180)}
-    dist.init_process_group("gloo", init_method=store, **how)
+    dist.init_process_group("gloo", init_method=store, rank=rank, world_size=RANKS)
     for seed in range(1 if resume else seeds):
         for way, recipe in RECIPES.items():
             half = None if seed else Path(folder) / f"{way}-{rank}.pt"
@@ -210,7 +208,8 @@ def launch(name, folder, seeds, *, resume):
         for r in range(RANKS)
     ]
     outputs = [rank.communicate()[0] for rank in ranks]
-    assert [rank.returncode for rank in ranks] == [0] * RANKS
+    ends = [rank.returncode for rank in ranks]
+    assert ends == [0] * RANKS, f"ranks ended with {ends}"
     lines = [[json.loads(line) for line in output.splitlines()] for output in outputs]
     return list(zip(*lines, strict=True))
 
