@@ -11,6 +11,7 @@ FRAMEWORKS = {
     "zarr": "zarr",
     "torch": "torch",
     "torchgroup": "torch",
+    "torchtensors": "torch",
     "optax": "optax",
 }
 collect_ignore = [

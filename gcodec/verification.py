@@ -16,13 +16,22 @@ from .kernels import load
 class Verification:
     """A sound frame beside the gradient it was made from; norms are None without one.
 
-    kept, elements : how many elements the frame holds, and of how many
-    bound : what the frame claims of the elements it holds that are not zero: |decoded - x| <= bound
-        * |x| + half the smallest number of the element type, or |decoded - x| <= bound, or equality
-        (by its `bound_kind`)
-    bound_met : whether that is so
-    kept_error : relative L2 error over these elements
-    error : relative L2 error over all elements; what was dropped counts
+    Attributes
+    ----------
+    kept : int
+        Elements that the frame holds.
+    elements : int
+        Elements of the gradient.
+    bound : float
+        What the frame claims of the elements it holds that are not zero, by its `bound_kind`:
+        `|decoded - x| <= bound * |x|` + half the smallest number of the element type, or
+        `|decoded - x| <= bound`, or equality.
+    bound_met : bool or None
+        Whether that is so.
+    kept_error : float or None
+        Relative L2 error over these elements.
+    error : float or None
+        Relative L2 error over all elements; what was dropped counts.
     """
 
     kept: int

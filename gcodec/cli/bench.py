@@ -25,6 +25,7 @@ from ..parallel import get_threads
 from ..recipes import get_codec
 from ..verification import verify
 from . import files, tables
+from .progress import Bar
 
 RECIPES: Final = (
     "reclog:ratio=0.01",
@@ -82,7 +83,8 @@ def run(args: argparse.Namespace) -> int:
         raise files.FileError(f"{args.input} holds several arrays: give a .npy")
     if not array.size:
         raise GcodecError(f"{args.input} has no elements: there is nothing to time")
-    found = {"file": str(args.input), **measure(array, codecs, args.rounds)}
+    with Bar(len(codecs) + WARMUPS + args.rounds, quiet=args.json) as bar:
+        found = {"file": str(args.input), **measure(array, codecs, args.rounds, bar.step)}
     if args.json:
         print(json.dumps(found, indent=2))
     else:
@@ -110,17 +112,23 @@ def break_even(
     return saved / (encode_seconds + RANKS * accumulate_seconds)
 
 
-def measure(array: np.ndarray[Any, Any], codecs: dict[str, Codec], rounds: int) -> dict[str, Any]:
-    """Everything that the table and `--json` show."""
+def measure(
+    array: np.ndarray[Any, Any],
+    codecs: dict[str, Codec],
+    rounds: int,
+    begin: Callable[[str], object],
+) -> dict[str, Any]:
+    """Everything that the table and `--json` show; `begin` is told what is done from now on."""
     gradient = arrays.gradient(array)
     out = np.zeros(array.size, np.float64 if array.dtype == np.float64 else np.float32)
     calls: dict[tuple[str, str], Callable[[], Any]] = {(READ, ""): gradient.bits.max}
     frames = {}
     for recipe, codec in codecs.items():
+        begin(f"encoding by {recipe} (the first time compiles)")
         frame = frames[recipe] = codec.encode(array)
         calls[recipe, "encode"] = partial(codec.encode, array)
         calls[recipe, "accumulate"] = partial(accumulate, frame, out)
-    seconds = interleave(calls, rounds)
+    seconds = interleave(calls, rounds, begin)
     read, rows = seconds[READ, ""], []
     for recipe, frame in frames.items():
         encode, add = seconds[recipe, "encode"], seconds[recipe, "accumulate"]
@@ -152,11 +160,14 @@ def measure(array: np.ndarray[Any, Any], codecs: dict[str, Codec], rounds: int) 
     }
 
 
-def interleave(calls: dict[Any, Callable[[], Any]], rounds: int) -> dict[Any, float]:
+def interleave(
+    calls: dict[Any, Callable[[], Any]], rounds: int, begin: Callable[[str], object]
+) -> dict[Any, float]:
     """Median wall seconds of each call; all run once in every round, in rotating order."""
     names = list(calls)
     seconds: dict[Any, list[float]] = {name: [] for name in names}
     for turn in range(-WARMUPS, rounds):
+        begin(f"round {turn + 1} of {rounds}" if turn >= 0 else "warming up")
         at = turn % len(names)
         for name in names[at:] + names[:at]:
             started = perf_counter()

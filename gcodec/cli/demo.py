@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
-from time import perf_counter
 from typing import IO, Any, Final, NamedTuple
 
 import numpy as np
@@ -23,6 +22,7 @@ import numpy as np
 from ..errors import BackendUnavailableError, GcodecError
 from . import network
 from .images import CLASSES, load_digits_images, load_npz
+from .progress import Bar
 from .report import check_plot, draw, summarize, table
 from .training import Config, Epoch
 
@@ -115,7 +115,8 @@ def run(args: argparse.Namespace) -> int:
             )
         np.savez(config.data, **images)
         try:
-            history = list(_train(launcher, config))
+            with Bar(1 + 2 * config.seeds * config.epochs, quiet=args.json) as bar:
+                history = list(_train(launcher, config, bar))
         except KeyboardInterrupt:
             print("gcodec demo: interrupted; all ranks were ended", file=sys.stderr)
             return EXIT_INTERRUPTED
@@ -161,7 +162,7 @@ def _missing(what: str) -> BackendUnavailableError:
     return BackendUnavailableError(f'{what} is missing: pip install "gcodec[mpich,demo]"')
 
 
-def _train(launcher: str, config: Config) -> Iterator[Epoch]:
+def _train(launcher: str, config: Config, bar: Bar) -> Iterator[Epoch]:
     """Start the ranks and yield what rank 0 reports; no rank outlives this."""
     threads = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "NUMBA_NUM_THREADS")
     module = ["-m", "mpi4py", "-m", "gcodec.cli.training", json.dumps(config._asdict())]
@@ -170,7 +171,7 @@ def _train(launcher: str, config: Config) -> Iterator[Epoch]:
     if config.network is not None:
         command = network.shaped(command, network.bits_per_second(config.network), config.ranks)
         environment |= network.OVER_TCP
-    bar = _Bar(config)
+    bar.step(f"starting {config.ranks} ranks (the first time compiles)")
     with TemporaryFile("w+") as errors:
         ranks = subprocess.Popen(
             command,
@@ -186,11 +187,13 @@ def _train(launcher: str, config: Config) -> Iterator[Epoch]:
             for line in ranks.stdout:
                 if line.startswith("{") and line.endswith("}\n"):  # launchers print, too
                     epoch = Epoch(**json.loads(line))
-                    bar.show(epoch)
+                    bar.step(
+                        f"seed {epoch.seed + 1} of {config.seeds}, {epoch.mode}, epoch "
+                        f"{epoch.epoch + 1} of {config.epochs}: {epoch.accuracy:.1%} right"
+                    )
                     yield epoch
             status = ranks.wait()
         finally:
-            bar.close()
             _end(ranks)
         if status:
             raise GcodecError(f"the ranks failed (mpirun's exit code {status}): {_cause(errors)}")
@@ -214,36 +217,3 @@ def _cause(errors: IO[str]) -> str:
     lines = [line.rstrip() for line in errors if line.strip()]
     raised = (line for line in lines if re.match(r"[A-Za-z_][\w.]*(Error|Exception)(:|$)", line))
     return next(raised, lines[-1].strip() if lines else "one of them was killed")
-
-
-class _Bar:
-    """Progress on stderr: a bar on a terminal, else a line for each training that ended."""
-
-    def __init__(self, config: Config) -> None:
-        self.config, self.started, self.done = config, perf_counter(), 0
-        self.terminal = sys.stderr.isatty()
-        self._print(0, f"starting {config.ranks} ranks (the first time compiles)")
-
-    def show(self, epoch: Epoch) -> None:
-        self.done += 1
-        last = epoch.epoch + 1 == self.config.epochs
-        if self.terminal or last:
-            fraction = self.done / (2 * self.config.seeds * self.config.epochs)
-            self._print(
-                fraction,
-                f"seed {epoch.seed + 1} of {self.config.seeds}, {epoch.mode}, "
-                f"epoch {epoch.epoch + 1} of {self.config.epochs}: {epoch.accuracy:.1%} right",
-            )
-
-    def close(self) -> None:
-        if self.terminal:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-
-    def _print(self, fraction: float, text: str) -> None:
-        if self.terminal:
-            filled = round(24 * fraction)
-            line = f"[{'#' * filled}{'.' * (24 - filled)}] {fraction:4.0%} {text}"
-            line, end = "\r\x1b[K" + line[: shutil.get_terminal_size().columns - 1], ""
-        else:
-            line, end = f"{perf_counter() - self.started:6.1f} s  {text}", "\n"
-        print(line, end=end, file=sys.stderr, flush=True)

@@ -18,10 +18,12 @@ from ..errors import (
     UnsupportedFeature,
     UnsupportedVersion,
 )
+from .progress import Bar
 
 EXIT_DIFFERS, EXIT_CORRUPT, EXIT_VERSION = 1, 2, 3
 EXIT_USAGE, EXIT_DATA, EXIT_UNAVAILABLE = 64, 65, 69
 EXIT_BROKEN_PIPE = 141
+COMPILES = "the first time compiles"
 EXIT_CODES = """\
 exit codes: 0 fine, 1 a bound is not met, 2 a file is not a sound frame, 3 a frame of an unknown
 version or feature, 64 wrong arguments or files, 65 data that cannot be encoded or a run that
@@ -157,9 +159,14 @@ def _warmup(arguments: argparse.Namespace) -> int:
     from ..recipes import get_codec
     from ..warming import warmup
 
-    codecs = [get_codec(recipe) for recipe in arguments.recipes]
+    recipes = arguments.recipes or ["topk:ratio=0.01", "reclog:ratio=0.01,per_octave=4"]
+    codecs = [get_codec(recipe) for recipe in recipes]
     started = perf_counter()
-    warmup(codecs, ["uint16" if name == "bfloat16" else name for name in arguments.dtype])
+    with Bar(len(codecs) * len(arguments.dtype), quiet=arguments.json) as bar:
+        for recipe, codec in zip(recipes, codecs, strict=True):
+            for name in arguments.dtype:
+                bar.step(f"compiling {recipe} for {name}")
+                warmup([codec], ["uint16" if name == "bfloat16" else name])
     seconds = perf_counter() - started
     told = {"recipes": arguments.recipes, "dtypes": arguments.dtype, "seconds": seconds}
     _tell(arguments, told, f"compiled, or loaded from disk, in {seconds:.1f} s")
@@ -175,9 +182,12 @@ def _encode(arguments: argparse.Namespace) -> int:
     from . import files
 
     codec = get_codec(arguments.codec)
-    frame = files.encode_file(arguments.input, codec, name=arguments.name, step=arguments.step)
     output = arguments.output or arguments.input.with_suffix(".gc")
-    files.write_frame(output, frame)
+    with Bar(2, quiet=arguments.json) as bar:
+        bar.step(f"encoding {arguments.input} ({COMPILES})")
+        frame = files.encode_file(arguments.input, codec, name=arguments.name, step=arguments.step)
+        bar.step(f"writing {output}")
+        files.write_frame(output, frame)
     told = {"output": str(output), "bytes": frame.size, "codec": arguments.codec}
     _tell(arguments, told, f"{output}: {frame.size} bytes")
     return 0
@@ -187,9 +197,12 @@ def _decode(arguments: argparse.Namespace) -> int:
     from ..decoder import decode
     from . import files
 
-    dense = decode(files.read_bytes(arguments.input), max_elements=arguments.max_elements)
     output = arguments.output or arguments.input.with_suffix(".npy")
-    files.write_array(output, dense)
+    with Bar(2, quiet=arguments.json) as bar:
+        bar.step(f"decoding {arguments.input} ({COMPILES})")
+        dense = decode(files.read_bytes(arguments.input), max_elements=arguments.max_elements)
+        bar.step(f"writing {output}")
+        files.write_array(output, dense)
     told = {"output": str(output), "shape": dense.shape, "dtype": str(dense.dtype)}
     _tell(arguments, told, f"{output}: {'x'.join(map(str, dense.shape)) or 'scalar'} {dense.dtype}")
     return 0
@@ -199,7 +212,9 @@ def _inspect(arguments: argparse.Namespace) -> int:
     from ..inspection import inspect
     from . import files
 
-    found = inspect(files.read_bytes(arguments.input))
+    with Bar(1, quiet=arguments.json) as bar:
+        bar.step(f"reading {arguments.input} ({COMPILES})")
+        found = inspect(files.read_bytes(arguments.input))
     print(json.dumps(found.to_dict(), indent=2) if arguments.json else found)
     return 0
 
@@ -212,7 +227,9 @@ def _verify(arguments: argparse.Namespace) -> int:
     code = 0
     for path in arguments.input:
         try:
-            found = verify(files.read_bytes(path), against)
+            with Bar(1, quiet=arguments.json) as bar:  # gone before its file's line
+                bar.step(f"checking {path} ({COMPILES})")
+                found = verify(files.read_bytes(path), against)
         except FrameError as error:
             raise type(error)(f"{path}: {error}") from error
         told = json.dumps(found.to_dict()) if arguments.json else str(found).replace("\n", ", ")

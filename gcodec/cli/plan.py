@@ -21,6 +21,7 @@ from ..fusion.networks.lists import parse_csv, parse_json
 from ..fusion.plan import MEANING
 from ..recipes import get_codec
 from .files import FileError, read_bytes
+from .progress import Bar
 
 CODEC: Final = "reclog:ratio=0.01,per_octave=4"
 KINDS: Final = {".csv": parse_csv, ".json": parse_json}
@@ -79,7 +80,11 @@ def run(args: argparse.Namespace) -> int:
     largest = sum(layers.sizes)
     if not largest:
         raise GcodecError(f"the layers of {args.layers} have no elements: there is nothing to send")
-    found = plan(layers, calibrate(communicator, codec, largest), args.model)
+    with Bar(2, quiet=args.json or communicator.rank > 0) as bar:
+        bar.step("measuring what messages cost (the first time compiles)")
+        costs = calibrate(communicator, codec, largest)
+        bar.step(f"planning {len(layers)} layers")
+        found = plan(layers, costs, args.model)
     if communicator.rank:
         return 0
     measured = {

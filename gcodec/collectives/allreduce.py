@@ -42,6 +42,15 @@ WITHOUT_FRAME: Final = ("hierarchical", "plain")
 NO_GRADIENT: Final = Gradient(arrays.read_only(np.empty(0, FLOAT32.pattern)), FLOAT32, (0,))
 
 
+def check_algorithm(algorithm: str, feedback: ErrorFeedback | None) -> None:
+    """Refuse an algorithm that there is not, or that has no use for a memory."""
+    if algorithm != AUTO and algorithm not in ALGORITHMS:
+        names = ", ".join((*ALGORITHMS, AUTO))
+        raise ValueError(f"algorithm is one of {names}, not {algorithm!r}")
+    if algorithm == "plain" and feedback is not None:
+        raise ValueError("plain sends everything and leaves no residual: leave feedback out")
+
+
 class Allreduce:
     """A sparse allreduce over one communicator; called like a function, alike on all ranks.
 
@@ -91,11 +100,7 @@ class Allreduce:
             raise ValueError(f"op is 'mean' or 'sum', not {op!r}")
         if feedback is not None and feedback.codec != codec:
             raise ValueError(f"feedback is for {feedback.codec}, not for {codec}")
-        if algorithm != AUTO and algorithm not in ALGORITHMS:
-            names = ", ".join((*ALGORITHMS, AUTO))
-            raise ValueError(f"algorithm is one of {names}, not {algorithm!r}")
-        if algorithm == "plain" and feedback is not None:
-            raise ValueError("plain sends everything and leaves no residual: leave feedback out")
+        check_algorithm(algorithm, feedback)
         self.server: ErrorFeedback | None = None
         if algorithm == "quantized" and feedback is not None:
             self.server = ErrorFeedback(codec)

@@ -60,8 +60,11 @@ class Load(NamedTuple):
 class Plan(NamedTuple):
     """What was chosen for a call and why.
 
+    Attributes
+    ----------
     algorithm : str
-    seconds : predicted for each candidate, without encoding; empty if there was no choice
+    seconds : dict of str to float
+        Predicted for each candidate, without encoding; empty if there was no choice.
     reason : str
     """
 

@@ -36,7 +36,8 @@ class FetchSGD(Sketching):
 
     Attributes
     ----------
-    bytes_sent, codec_seconds
+    bytes_sent : int
+    codec_seconds : float
         As for `SketchAllreduce`.
     """
 

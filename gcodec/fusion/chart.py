@@ -37,6 +37,7 @@ def draw(path: Path, plan: "Plan") -> None:
         end = groups[-1].decompress[1]
         each.set_title(f"{title}: {1e3 * end:.1f} ms", fontsize=9, loc="left")
         each.axvline(1e3 * end, color="black", linewidth=0.8)
+    axes[1].set_xlim(left=0)
     axes[1].set_xlabel("ms since the backward pass began")
     figure.suptitle(f"{len(layers)} layers, {sum(layers.sizes):,} elements", fontsize=10)
     figure.savefig(path)

@@ -8,26 +8,26 @@ buckets, which it does anew after the first iteration, and after a run was resum
 posted from the body of the hook only, in the order of the buckets, which is that of all ranks.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from ..collectives import Allreduce
+from ..collectives.allreduce import check_algorithm
 from ..errors import GcodecError, RankMismatchError, StateError
 from ..feedback import ErrorFeedback, MomentumFeedback
 from ..policy import AS_IT_IS, Policy
 from ..recipes import get_codec
 from . import missing
 from .torchgroup import TorchCommunicator
+from .torchtensors import as_array, as_laid_out, check_shapes, to_arrays, to_tensors
 
 try:
     import torch
     import torch.distributed as dist
 except ImportError as error:
     raise missing("torch", "torch") from error
-
-AS_BITS: Final = {torch.bfloat16: torch.uint16}  # what NumPy has not, as gcodec takes it
 
 
 class HookState:
@@ -47,6 +47,9 @@ class HookState:
     dense_steps : int
         First steps in which everything goes through the dense allreduce. A `WarmUp` counts from
         step 0, so these are among its steps.
+    algorithm : str
+        How sums are formed, as for `gcodec.collectives.Allreduce`: `auto` has the bits of the
+        default, and takes the fastest way to them.
     group : ProcessGroup, optional
         The default group if it is left out. DDP itself must use the same.
 
@@ -73,6 +76,7 @@ class HookState:
         *,
         feedback: bool | ErrorFeedback = True,
         dense_steps: int = 0,
+        algorithm: str = "allgather",
         group: Any = None,
     ) -> None:
         policy = get_codec(codec) if isinstance(codec, str) else codec
@@ -86,10 +90,11 @@ class HookState:
                 "dense steps go past the memory, so they would have no momentum: leave dense_steps "
                 "out, and let the ratios of a WarmUp begin at 1"
             )
+        check_algorithm(algorithm, memory)
         wrapped = isinstance(model, torch.nn.parallel.DistributedDataParallel)
         named = (model.module if wrapped else model).named_parameters()
         self.codec, self.feedback, self.dense_steps = policy, memory, dense_steps
-        self.step = 0
+        self.algorithm, self.step = algorithm, 0
         self._names = {parameter: name for name, parameter in named}
         self._group = group
         self._allreduce: Allreduce | None = None
@@ -99,12 +104,12 @@ class HookState:
 
     def reduce(self, bucket: Any) -> Any:
         """The future of the mean of a bucket over all ranks, which is written into its buffer."""
-        allreduce, buffer = self._connected(), bucket.buffer()
+        allreduce, buffer = self._agreed_on(), bucket.buffer()
         if buffer.is_sparse:
             raise GcodecError("the gradient of an embedding is sparse: make it with sparse=False")
         messages, dense = [], []
         for parameter, memory in zip(bucket.parameters(), bucket.gradients(), strict=True):
-            grad = _as_laid_out(memory, parameter)
+            grad = as_laid_out(memory, parameter)
             if parameter not in self._names:
                 raise GcodecError(
                     f"a parameter of shape {tuple(parameter.shape)} has no name: the hook's state "
@@ -140,20 +145,26 @@ class HookState:
         return done
 
     def _connected(self) -> Allreduce:
-        """The allreduce; the group need not exist before the first step, and agrees then."""
+        """The allreduce; the group need not exist when this object is made."""
         if self._allreduce is None:
-            group = TorchCommunicator(self._group)
-            self._allreduce = Allreduce(group, self.codec, feedback=self.feedback)
-        plan = [self.codec, self.dense_steps, self.step, *self._names.values()]
-        if not self._agreed and not TorchCommunicator(self._group).same(repr(plan)):
-            raise RankMismatchError("ranks disagree on codec, dense_steps, step or parameter names")
-        self._agreed = True
+            group, how = TorchCommunicator(self._group), self.algorithm
+            self._allreduce = Allreduce(group, self.codec, feedback=self.feedback, algorithm=how)
         return self._allreduce
+
+    def _agreed_on(self) -> Allreduce:
+        """The allreduce, once all ranks will do the same with it."""
+        allreduce = self._connected()
+        plan = [self.codec, self.algorithm, self.dense_steps, self.step, *self._names.values()]
+        if not self._agreed and not TorchCommunicator(self._group).same(repr(plan)):
+            raise RankMismatchError(
+                "ranks disagree on codec, algorithm, dense_steps, step or parameter names"
+            )
+        self._agreed = True
+        return allreduce
 
     def _exchange(self, allreduce: Allreduce, name: str, grad: Any) -> None:
         """Put the mean over all ranks into a gradient."""
-        host = grad.detach().cpu()
-        array = host.view(AS_BITS.get(host.dtype, host.dtype)).numpy()
+        array = as_array(grad)
         wide = np.dtype(np.float64 if array.dtype == np.float64 else np.float32)
         if self._room.size < array.size * wide.itemsize:
             self._room = np.empty(array.size * wide.itemsize, np.uint8)
@@ -191,12 +202,13 @@ class HookState:
 
     def state_dict(self) -> dict[str, Any]:
         """This rank's step and residuals, for `torch.save`: tensors and plain values only."""
-        group = TorchCommunicator(self._group)
+        group, server = TorchCommunicator(self._group), self._connected().server
         return {
             "step": self.step,
             "rank": group.rank,
             "world": group.size,
-            "memory": _each(self.feedback.state_dict() if self.feedback else {}, torch.from_numpy),
+            "memory": to_tensors(self.feedback),
+            "server": to_tensors(server),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -210,38 +222,25 @@ class HookState:
             If the state is that of another rank, or of parameters that the model has not. Nothing
             changes.
         """
-        group = TorchCommunicator(self._group)
+        group, allreduce = TorchCommunicator(self._group), self._connected()
         if state["world"] == group.size and state["rank"] != group.rank:
             raise StateError(
                 f"the state is that of rank {state['rank']}, this is rank {group.rank}"
             )
+        memory, server = state["memory"], state["server"]
         shapes = {name: tuple(parameter.shape) for parameter, name in self._names.items()}
-        for name, buffers in state["memory"].items():
-            held = tuple(buffers["residual"].shape)
-            if shapes.get(name) != held:
-                has = f"has shape {shapes[name]}" if name in shapes else "is not there"
-                raise StateError(f"{name!r} has a residual of shape {held}; in the model it {has}")
-        if self.feedback is not None:
-            self.feedback.load_state_dict(_each(state["memory"], torch.Tensor.numpy))
-        elif state["memory"]:
+        check_shapes(memory, shapes)
+        if memory and self.feedback is None:
             raise StateError("the state has residuals, and this one was made with feedback=False")
+        if server and allreduce.server is None:
+            raise StateError("the state is of algorithm='quantized' with feedback")
+        owed = ErrorFeedback(self.codec)
+        owed.load_state_dict(to_arrays(server))
+        if self.feedback is not None:
+            self.feedback.load_state_dict(to_arrays(memory))
+        if allreduce.server is not None:
+            allreduce.server = owed
         self.step, self._agreed = int(state["step"]), False
-
-
-def _as_laid_out(memory: Any, parameter: Any) -> Any:
-    """A parameter's part of a bucket, in which elements lie as in the parameter if that has no
-    gaps (as in channels_last), while DDP shows them as if they were in order."""
-    shape, strides = parameter.shape, parameter.stride()
-    extent = 1 + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
-    return memory.as_strided(shape, strides) if extent == memory.numel() else memory
-
-
-def _each(memory: Mapping[str, Mapping[str, Any]], convert: Callable[[Any], Any]) -> Any:
-    """The same with its buffers converted; what selectors keep are plain values."""
-    return {
-        name: {key: kept if key == "selector" else convert(kept) for key, kept in buffers.items()}
-        for name, buffers in memory.items()
-    }
 
 
 def hook(state: HookState, bucket: dist.GradBucket) -> torch.futures.Future[torch.Tensor]:

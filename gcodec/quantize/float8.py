@@ -13,7 +13,7 @@ FORMATS = {"e4m3": (4, 3, 448.0), "e5m2": (5, 2, 57344.0)}
 
 @dataclass(frozen=True)
 class Float8:
-    """Round |x| to the nearest magnitude of an 8-bit format; the largest kept meets its top octave.
+    """Round `|x|` to the nearest of an 8-bit format; the largest kept meets its top octave.
 
     Parameters
     ----------

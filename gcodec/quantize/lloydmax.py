@@ -17,7 +17,7 @@ EDGES = 256
 
 @dataclass(frozen=True)
 class LloydMax:
-    """Round |x| to 2**(bits - 1) levels that make the mean squared error small.
+    """Round `|x|` to 2**(bits - 1) levels that make the mean squared error small.
 
     Of up to 16,384 elements, evenly spaced among those kept, and the largest. Levels start where
     the density to the power of 1/3 has equal shares (Panter and Dite 1951), and move to the mean of

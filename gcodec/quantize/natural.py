@@ -11,7 +11,7 @@ from .uniform import check_seed
 
 @dataclass(frozen=True)
 class Natural:
-    """Round |x| to one of the two powers of two beside it, right on average.
+    """Round `|x|` to one of the two powers of two beside it, right on average.
 
     Parameters
     ----------

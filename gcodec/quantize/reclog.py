@@ -23,7 +23,7 @@ from .uniform import check_bits, check_seed
 
 @dataclass(frozen=True)
 class ReciprocalLog:
-    """Round |x| to a power of a base, or nearly; the sign travels as its own bit.
+    """Round `|x|` to a power of a base, or nearly; the sign travels as its own bit.
 
     Parameters
     ----------

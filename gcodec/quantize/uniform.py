@@ -35,7 +35,7 @@ def check_seed(seed: int) -> int:
 
 @dataclass(frozen=True)
 class Uniform:
-    """Round |x| to 2**(bits - 1) evenly spaced levels between the least and the largest kept.
+    """Round `|x|` to 2**(bits - 1) evenly spaced levels between the least and the largest kept.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ class Uniform:
 
 @dataclass(frozen=True)
 class QSGD:
-    """Round |x| / norm to one of `levels` + 1 multiples of 1 / levels, right on average.
+    """Round `|x| / norm` to one of `levels` + 1 multiples of 1 / levels, right on average.
 
     Alistarh, Grubic, Li, Tomioka, Vojnovic (NeurIPS 2017). One bucket; as many as there are blocks
     with `scales` of the codec.

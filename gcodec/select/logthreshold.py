@@ -13,10 +13,10 @@ from .contract import Decision, Statistics
 
 @dataclass(frozen=True)
 class LogThreshold:
-    """Keep every element whose integer round(-log_b |x|) is at most `tau`.
+    """Keep every element whose integer `round(-log_b |x|)` is at most `tau`.
 
     These are the integers that `ReciprocalLog` rounds to, exact in every element type:
-    |x| >= b**-(tau + 1/2). The number kept, and so the size of the frame, is whatever the data
+    `|x| >= b**-(tau + 1/2)`. The number kept, and so the size of the frame, is whatever the data
     makes it.
 
     Parameters

@@ -15,7 +15,7 @@ UNITS = ("absolute", "max", "rms")
 
 @dataclass(frozen=True)
 class Threshold:
-    """Keep every element with |x| > `threshold`; with 0, every element that is not zero.
+    """Keep every element with `|x| > threshold`; with 0, every element that is not zero.
 
     The number kept, and so the size of the frame, is whatever the data makes it.
 

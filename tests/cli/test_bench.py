@@ -51,11 +51,13 @@ def test_at_break_even_both_ways_take_the_same_time():
 def test_all_run_once_a_round_and_take_turns_to_be_first():
     order = []
     calls = {name: lambda name=name: order.append(name) for name in "abc"}
-    seconds = bench.interleave(calls, 3)
+    told = []
+    seconds = bench.interleave(calls, 3, told.append)
     rounds = ["".join(order[i : i + 3]) for i in range(0, len(order), 3)]
     assert set(seconds) == set("abc")
     assert len(rounds) == 3 + bench.WARMUPS
     assert set(rounds) == {"abc", "bca", "cab"}
+    assert told == ["warming up"] * 2 + [f"round {number} of 3" for number in (1, 2, 3)]
 
 
 def test_table_has_a_row_for_every_default_recipe(source, capsys):

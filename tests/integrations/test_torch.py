@@ -16,7 +16,7 @@ DEADLINE_S = 200
 DETERMINISTIC = ("plain", "momentum", "bfloat16", "float64", "accumulation")
 SCENARIOS = {
     2: (*DETERMINISTIC, "policy", "failure", "disagreement", "strangers", "interrupted"),
-    3: ("plain", "policy", "failure"),
+    3: ("plain", "policy", "failure", "algorithms", "sums"),
 }
 
 
@@ -119,7 +119,9 @@ def test_a_nan_on_one_rank_is_an_error_on_all(torch, launch, world):
 
 def test_ranks_that_disagree_hear_of_it_before_anything_is_sent(torch, launch):
     told = launch(2, *SCENARIOS[2])["disagreement"]
-    assert ["disagree on codec, dense_steps, step" in each["said"] for each in told] == [True] * 2
+    assert ["disagree on codec, algorithm, dense_steps, step" in each["said"] for each in told] == [
+        True
+    ] * 2
 
 
 def test_other_parameters_and_sparse_gradients_are_refused(torch, launch):
@@ -128,16 +130,42 @@ def test_other_parameters_and_sparse_gradients_are_refused(torch, launch):
     assert "sparse=False" in sparse
 
 
-def test_resumed_equals_uninterrupted(torch, launch):
-    before = launch(2, *SCENARIOS[2])["interrupted"]
-    after = launch(2, "resumed")["resumed"]
+@pytest.mark.parametrize("algorithm", ["allgather", "quantized"])
+def test_resumed_equals_uninterrupted(torch, launch, algorithm):
+    before = launch(2, *SCENARIOS[2])[f"interrupted {algorithm}"]
+    after = launch(2, "resumed")[f"resumed {algorithm}"]
     assert [each["step"] for each in before + after] == [6] * 4
     assert len({each["hash"] for each in before + after}) == 1
     for rank, each in enumerate(after):
-        other, absent, shape = each["wrong"]
+        assert (each["owed"] > 0) == (algorithm == "quantized" and rank == 1)
+        other, absent, shape, *server = each["wrong"]
         assert other == f"the state is that of rank {1 - rank}, this is rank {rank}"
         assert "'no.such' has a residual of shape (8, 1, 3, 3); in the model it is not" in absent
         assert "'0.weight' has a residual of shape (8, 8, 3, 3); in the model it has" in shape
+        assert all("of algorithm='quantized' with feedback" in said for said in server)
+        assert len(server) == (algorithm == "allgather")
+
+
+def test_every_algorithm_gives_all_replicas_the_same_bits(torch, launch):
+    first, *others = launch(3, *SCENARIOS[3])["algorithms"]
+    assert all(each["hashes"] == first["hashes"] for each in others)
+    hashes = first["hashes"]
+    same = {name for name, bits in hashes.items() if bits == hashes["allgather"]}
+    assert same == {"allgather", "split", "dense", "auto"}
+    assert len({each["hash"] for each in (first, *others)}) == 1  # of plain
+
+
+def test_collectives_over_a_process_group_do_what_they_do_between_threads(torch, launch):
+    told = launch(3, *SCENARIOS[3])["sums"]
+    assert [each["wrong"] for each in told] == [[]] * 3
+
+
+def test_ranks_of_a_host_are_a_node(torch, launch):
+    """Two of three, and of a group whose two ranks are on two hosts: inside, then across."""
+    told = [each["nodes"] for each in launch(3, *SCENARIOS[3])["sums"]]
+    assert told[0] == [[0, 2], [0, 2]]
+    assert told[1] == [[1, 2], None, [0, 1], [0, 2]]
+    assert told[2] == [[0, 1], [1, 2], [0, 1], [1, 2]]
 
 
 def test_mistakes(torch):
@@ -152,6 +180,10 @@ def test_mistakes(torch):
         HookState(model, codec, dense_steps=-1)
     with pytest.raises(ValueError, match="begin at 1"):
         HookState(model, codec, feedback=gcodec.MomentumFeedback(codec), dense_steps=1)
+    with pytest.raises(ValueError, match="algorithm is one of"):
+        HookState(model, codec, algorithm="ring")
+    with pytest.raises(ValueError, match="leaves no residual"):
+        HookState(model, codec, algorithm="plain")
     with pytest.raises(TypeError, match="WarmUp or Exclude"):
         HookState(model, 3)
 

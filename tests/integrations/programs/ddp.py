@@ -4,6 +4,7 @@ Each scenario trains and prints a line of JSON: its name, the hash of the parame
 are those of the oracle, and what it has counted. Arguments: folder, scenario...
 """
 
+import gc
 import hashlib
 import io
 import json
@@ -18,8 +19,14 @@ import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
+sys.path.append(str(Path(__file__).parents[2]))
+from fake import run_ranks
+
 import gcodec
+from gcodec.collectives import ALGORITHMS, Allreduce
+from gcodec.integrations import torchgroup
 from gcodec.integrations.torch import HookState, hook
+from gcodec.integrations.torchgroup import TorchCommunicator
 
 FOLDER, SCENARIOS = Path(sys.argv[1]), sys.argv[2:]
 RANK, WORLD = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
@@ -167,49 +174,101 @@ def accumulation():
     compare("accumulation", codec, lambda: gcodec.ErrorFeedback(codec), 4, parts=3)
 
 
-SAMPLED = "sidco:ratio=0.05,verified=0,stages=0"
+def algorithms():
+    """The hook with each way to form sums, on two nodes."""
+    told = {}
+    for algorithm in ("allgather", *(each for each in ALGORITHMS if each != "plain"), "auto"):
+        model = wrapped(network())
+        state = HookState(model, RECIPE, algorithm=algorithm)
+        train(model, state, range(4))
+        told[algorithm] = bits(model)
+        assert state.statistics()["bytes_dense"] == 0
+    plain = wrapped(network())
+    train(plain, HookState(plain, "dense", feedback=False, algorithm="plain"), range(1))
+    tell("algorithms", plain, hashes=told)
+
+
+def sums():
+    """Collectives over the process group, on two nodes, beside ranks that are threads."""
+    wrong = []
+    for algorithm in ALGORITHMS:
+        expected = run_ranks(WORLD, lambda end, how=algorithm: rounds(end, how), per_node=2)
+        if rounds(TorchCommunicator(), algorithm) != expected[RANK]:
+            wrong.append(algorithm)
+    part = dist.new_group([1, 2])
+    nodes = [end and [end.rank, end.size] for end in TorchCommunicator().nodes()]
+    if RANK:
+        nodes += [[end.rank, end.size] for end in TorchCommunicator(part).nodes()]
+    tell("sums", network(), wrong=wrong, nodes=nodes)
+
+
+def rounds(communicator, algorithm):
+    """The bytes of three sums with a memory; they are integers, so no order matters."""
+    codec = gcodec.get_codec("topk:ratio=0.02")
+    memory = None if algorithm == "plain" else gcodec.ErrorFeedback(codec)
+    call = Allreduce(communicator, codec, feedback=memory, op="sum", algorithm=algorithm)
+    draw = np.random.default_rng(communicator.rank)
+    grads = [draw.integers(-99, 99, 30_001).astype(np.float32) for _ in range(3)]
+    return [call("w", grad, step=step).tobytes() for step, grad in enumerate(grads)]
+
+
+HOW = {
+    "allgather": "sidco:ratio=0.05,verified=0,stages=0",  # a selector that has a state
+    "quantized": "reclog:ratio=0.05",  # owners that owe something
+}
 
 
 def interrupted():
     """Six steps; what there is after three is kept for the next process."""
-    model = wrapped(network())
-    state = HookState(model, SAMPLED)
-    train(model, state, range(3))
-    torch.save({"model": model.module.state_dict(), "hook": state.state_dict()}, saved(RANK))
-    optimize = optimizer(model)
-    for step in range(3, 6):
-        optimize.zero_grad()
-        loss(model, RANK, step).backward()
-        optimize.step()
-    tell("interrupted", model, step=state.step)
+    for algorithm, recipe in HOW.items():
+        model = wrapped(network())
+        state = HookState(model, recipe, algorithm=algorithm)
+        train(model, state, range(3))
+        kept = {"model": model.module.state_dict(), "hook": state.state_dict()}
+        torch.save(kept, saved(RANK, algorithm))
+        optimize = optimizer(model)
+        for step in range(3, 6):
+            optimize.zero_grad()
+            loss(model, RANK, step).backward()
+            optimize.step()
+        tell(f"interrupted {algorithm}", model, step=state.step)
 
 
 def resumed():
-    kept = torch.load(saved(RANK), weights_only=True)
-    model = network()
-    model.load_state_dict(kept["model"])
-    state = HookState(model, SAMPLED)
-    state.load_state_dict(kept["hook"])
-    ddp = wrapped(model)
-    train(ddp, state, range(3, 6))
-    told = {"step": state.step, "wrong": []}
-    other = torch.load(saved((RANK + 1) % WORLD), weights_only=True)["hook"]
+    for algorithm, recipe in HOW.items():
+        kept = torch.load(saved(RANK, algorithm), weights_only=True)
+        model = network()
+        model.load_state_dict(kept["model"])
+        state = HookState(model, recipe, algorithm=algorithm)
+        state.load_state_dict(kept["hook"])
+        ddp = wrapped(model)
+        train(ddp, state, range(3, 6))
+        told = {"step": state.step, "owed": len(kept["hook"]["server"])}
+        tell(f"resumed {algorithm}", ddp, **told, wrong=wrong_states(state, kept["hook"]))
+
+
+def wrong_states(state, kept):
+    """What is said of states that are not this one's, none of which changes anything."""
+    said = []
+    other = torch.load(saved((RANK + 1) % WORLD, "allgather"), weights_only=True)["hook"]
+    owed = {"0.weight 0:72": kept["memory"]["0.weight"]}
     for wrong in (
         other,
-        {**kept["hook"], "memory": {"no.such": kept["hook"]["memory"]["0.weight"]}},
-        {**kept["hook"], "memory": {"0.weight": kept["hook"]["memory"]["2.weight"]}},
+        {**kept, "memory": {"no.such": kept["memory"]["0.weight"]}},
+        {**kept, "memory": {"0.weight": kept["memory"]["2.weight"]}},
+        {**kept, "server": {} if kept["server"] else owed},
     ):
         before = pickled(state)
         try:
             state.load_state_dict(wrong)
         except gcodec.StateError as error:
-            told["wrong"].append(str(error))
-        assert pickled(state) == before
-    tell("resumed", ddp, **told)
+            said.append(str(error))
+            assert pickled(state) == before
+    return said
 
 
-def saved(rank):
-    return FOLDER / f"rank{rank}.pt"
+def saved(rank, algorithm):
+    return FOLDER / f"rank{rank}-{algorithm}.pt"
 
 
 def pickled(state):
@@ -264,6 +323,7 @@ def strangers():
 
 
 def main():
+    torchgroup.gethostname = lambda: f"node{RANK // 2}"
     torch.set_num_threads(1)
     gcodec.set_threads(1)
     store = f"file://{FOLDER}/store-{'-'.join(SCENARIOS)}"
@@ -272,6 +332,7 @@ def main():
     )
     for scenario in SCENARIOS:
         globals()[scenario]()
+    gc.collect()  # errors in backward leave cycles, whose threads must not outlive this
     dist.destroy_process_group()
 
 
