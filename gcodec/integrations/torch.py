@@ -39,7 +39,7 @@ class HookState:
         That is trained, before or after `DistributedDataParallel` wraps it; it names parameters.
     codec : str, Codec, WarmUp or Exclude
         The same on every rank. Parameters that it sends as they are go through one dense allreduce
-        for each bucket; every other one takes two small collectives of its own, so exclude small
+        for each bucket; every other one takes two collectives of its own, so exclude small
         ones: `Exclude(codec, names=("*.bias",), smaller_than=1024)`.
     feedback : bool or ErrorFeedback
         Whether what is not sent stays behind for the next message, or a memory of the same codec.

@@ -42,6 +42,12 @@ class TorchCommunicator:
     def size(self) -> int:
         return int(dist.get_world_size(self._group))
 
+    def announce(
+        self, head: NDArray[np.uint8], rider: NDArray[np.uint8]
+    ) -> list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
+        """Without riders: who receives must know the size."""
+        return [(each, rider[:0]) for each in self.allgather(head)]
+
     def allgather(self, message: NDArray[np.uint8]) -> NDArray[np.uint8]:
         mine = torch.from_numpy(np.array(message)).to(self._device)
         received = torch.empty((self.size, *mine.shape), dtype=torch.uint8, device=self._device)
