@@ -102,10 +102,10 @@ def split_seconds(costs: Costs, load: Load) -> float:
     framed, plain = union * (load.itemsize + key_bytes), float(load.n * load.itemsize)
     first = (1 - 1 / ranks) * float(load.bytes.max())
     second = (ranks - 1) * share * min(framed, plain)
-    reading = union * costs.kept if framed < plain else load.n * costs.number
+    reading = union * costs.kept if framed < plain else 2 * load.n * costs.number
     adding = share * (float(decoding(costs, load).sum()) + 2 * load.n * costs.number)
     cutting = 2 * costs.number * float(load.bytes.max()) / load.itemsize
-    return 5 * costs.latency + (first + second) * costs.byte + cutting + adding + reading
+    return 6 * costs.latency + (first + second) * costs.byte + cutting + adding + reading
 
 
 def dense_seconds(costs: Costs, load: Load) -> float:
@@ -113,7 +113,7 @@ def dense_seconds(costs: Costs, load: Load) -> float:
     ranks, all_bytes = load.bytes.size, load.n * load.itemsize
     wire = 2 * (1 - 1 / ranks) * all_bytes * costs.byte
     own = float(decoding(costs, load).max())
-    return 3 * costs.latency + wire + own + 3 * load.n * costs.number
+    return 6 * costs.latency + wire + own + 6 * load.n * costs.number
 
 
 MODELS: Final[dict[str, Callable[[Costs, Load], float]]] = {

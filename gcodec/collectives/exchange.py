@@ -5,7 +5,7 @@ returns the sum in parts. What may fail on one rank goes through `attempt`: the 
 the others up to the next `agree`, where all of them raise the same error.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from time import perf_counter
 from types import ModuleType
 from typing import Any, NamedTuple, TypeVar
@@ -18,7 +18,7 @@ from ..arrays import NUMBERS, Gradient, Numbers, read_only
 from ..codec import Codec
 from ..decoder import Content
 from ..dense import Fields
-from ..errors import Mismatch
+from ..errors import Corrupt, Mismatch
 from ..feedback import ErrorFeedback
 from ..format.elements import FLOAT32
 from ..format.frame import Frame
@@ -194,6 +194,20 @@ class Exchange:
             raise Mismatch(f"the frame of rank {rank} has {found} elements, not {length}")
         return content
 
+    def digest(self, numbers: Numbers) -> int:
+        """XXH64 of plain numbers, as ranks agree on it before these are sent."""
+        return int(np.uint64(self.kernels.xxh64(read_only(raw(numbers)), 0)).astype(np.int64))
+
+    def numbers(self, sender: str, message: Bytes, digest: int) -> Numbers | None:
+        """Plain numbers as they were sent; None if they are not, or something has failed."""
+        return self.attempt(self._unchanged, sender, message, digest)
+
+    def _unchanged(self, sender: str, message: Bytes, digest: int) -> Numbers:
+        numbers = np.asarray(message).view(self.dtype)
+        if self.digest(numbers) != digest:
+            raise Corrupt(f"the numbers of {sender} do not match their checksum")
+        return numbers
+
     def between(self, communicator: Communicator, gradient: Numbers | None) -> Numbers | None:
         """The sum over another communicator, whose ranks all call this whatever happened before."""
         try:
@@ -229,8 +243,3 @@ def ends(total: int, ranks: int) -> list[int]:
 def raw(numbers: Numbers) -> Bytes:
     """The bytes of contiguous numbers, as a message."""
     return numbers.reshape(-1).view(np.uint8)
-
-
-def as_numbers(messages: Iterable[Bytes], dtype: np.dtype[Any]) -> Iterator[Numbers]:
-    """Messages that are bytes of numbers."""
-    return (np.asarray(message).view(dtype) for message in messages)
