@@ -8,8 +8,6 @@ again.
 
 from collections.abc import Iterable
 
-import numpy as np
-
 from .exchange import NOTHING, Bytes, Exchange, Part
 
 
@@ -20,11 +18,11 @@ def reduce(exchange: Exchange) -> list[Part]:
 
 def start(exchange: Exchange) -> Iterable[Bytes]:
     """Have frames sent; they may be on their way while this rank does something else."""
-    here = np.isin(np.arange(exchange.size), list(exchange.contents))
-    if here.all():
+    sizes = exchange.sizes.copy()
+    sizes[list(exchange.contents)] = 0
+    if len(exchange.contents) == exchange.size:
         return [NOTHING] * exchange.size
-    mine = NOTHING if here[exchange.rank] else exchange.frame
-    return exchange.allgatherv(mine, np.where(here, 0, exchange.sizes))
+    return exchange.allgatherv(exchange.frame if sizes[exchange.rank] else NOTHING, sizes)
 
 
 def finish(exchange: Exchange, frames: Iterable[Bytes]) -> list[Part]:

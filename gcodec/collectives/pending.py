@@ -117,7 +117,7 @@ class Pending:
 
     def _dense(self, parts: list[Part]) -> NDArray[Any]:
         flat = self._wanted.result.view(np.ndarray).reshape(-1)
-        flat.fill(0)
+        flat.view(np.uint8).fill(0)  # which is memset, twice as fast
         for part in parts:
             part.add(flat, self._exchange.kernels)
         if self._wanted.divisor > 1:
