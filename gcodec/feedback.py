@@ -319,7 +319,7 @@ class MomentumFeedback(ErrorFeedback):
     had. The optimizer must have no momentum of its own for these tensors; at ratio 1 and without
     masking the messages are then the updates of SGD with momentum.
 
-    State: four float32 or float64 buffers of the tensor's size for each name.
+    State: four float32 or float64 buffers of the tensor's size for each name, or six (`commit`).
 
     Parameters
     ----------

@@ -363,3 +363,18 @@ def test_a_commit_that_is_not_final_can_be_revoked(kind, recipe, steps):
     assert states_equal(memory.state_dict()["w"], before)
     memory.revoke("no such name")
     memory.settle("no such name")
+
+
+@pytest.mark.parametrize(("settled", "buffers"), [(True, 2), (False, 3)])
+def test_buffers_take_turns(settled, buffers):
+    memory, grad = gcodec.ErrorFeedback(CODEC), np.ones(50, np.float32)
+    places = set()
+    for _ in range(12):
+        memory.encode("w", grad)
+        if not settled:
+            memory.settle("w")
+        memory.commit("w", final=False)
+        if settled:
+            memory.settle("w")
+        places.add(memory.residual("w").ctypes.data)
+    assert len(places) == buffers
