@@ -21,7 +21,7 @@ from ..request import Layout, origin
 from . import allgather, dense, gtopk, hierarchical, oktopk, plain, quantized, split
 from .communicator import RIDES, Communicator
 from .costs import MODELS, Costs, Load, Plan, choose, measure
-from .descriptor import DESCRIPTOR, check_agreement, check_order, descriptor, failure_status
+from .descriptor import DESCRIPTOR, check_agreement, descriptor, failure_status
 from .exchange import NOTHING, Bytes, Call, Exchange, Part, sum_type
 from .outcome import Outcome
 from .pending import FORMS, Pending, Wanted
@@ -109,6 +109,7 @@ class Allreduce:
         self._kernels = load(codec.at("", 0, 0).backend)
         self._sequence = 0
         self._outcome = Outcome()
+        self._says = f"{op} {algorithm} {codec!r}"
         self._heads: Allreduce | None = None
         self._costs: Costs | None = None
         self._plan: Plan | None = None
@@ -301,7 +302,7 @@ class Allreduce:
         """This rank's descriptor."""
         mine = self._blank(failure)
         if failure is None:
-            mine["codec"] = self._hash(f"{self.op} {self.algorithm} {form} {self.codec!r}")
+            mine["codec"] = self._hash(f"{form} {self._says}")
             mine["name"] = self._hash(name) & 0xFFFF_FFFF
             parts = [(part, tuple(map(int, shape))) for part, shape in tensors or ()]
             mine["layout"] = self._hash(f"{gradient.shape} {parts}") & 0xFFFF_FFFF
@@ -340,12 +341,11 @@ class Allreduce:
             if rank == self._communicator.rank:
                 self.bytes_sent += head.size + frame.size
         everyone = np.concatenate(heads).view(DESCRIPTOR)
-        check_order(everyone)
-        self._outcome.learn(everyone["status"])
-        try:
-            check_agreement(everyone)
-        except Exception as error:
-            raise error from failure
+        if not self._outcome.learn(everyone):
+            try:
+                check_agreement(everyone)
+            except Exception as error:
+                raise error from failure
         return everyone
 
     def _choose(self, exchange: Exchange) -> Plan:

@@ -6,13 +6,11 @@ committed so that they can be revoked. That is safe where no other call is on it
 that failed might leave its loop of waits, and the others in one.
 """
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from ..feedback import ErrorFeedback
-from .descriptor import LATE, READY, check_statuses, failure_status
+from .descriptor import LATE, READY, alike, check_order, check_statuses, failure_status
 
 Memory = tuple[ErrorFeedback, str]
 
@@ -54,14 +52,20 @@ class Outcome:
         """What the next descriptor says of it; READY if nothing."""
         return READY if self._failure is None else LATE | failure_status(self._failure)
 
-    def learn(self, statuses: NDArray[Any]) -> None:
-        """What all ranks' descriptors say of it.
+    def learn(self, descriptors: NDArray[np.void]) -> bool:
+        """Take what all ranks' descriptors say of it; whether they agree on all else as well.
 
         Raises
         ------
         RankMismatchError
-            On all ranks, if one has no sum: then no rank's residual has changed.
+            On all ranks, if they are not of one call, or if one has no sum: then no rank's residual
+            has changed.
         """
+        if alike(descriptors):
+            self.close(kept=True)
+            return True
+        check_order(descriptors)
+        statuses = descriptors["status"]
         late = np.where(statuses & LATE, statuses & ~np.uint8(LATE), READY)
         failure = self._failure
         self.close(kept=not late.any())
@@ -69,6 +73,7 @@ class Outcome:
             check_statuses(late, "decoding the sum before this one")
         except Exception as error:
             raise error from failure
+        return False
 
     def close(self, kept: bool) -> None:
         """All ranks have the sum, or there is none."""
