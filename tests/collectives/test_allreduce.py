@@ -264,6 +264,23 @@ def test_a_rank_that_finishes_while_another_makes_a_call():
     assert len({str(error) for error in errors}) == 1
 
 
+def test_a_rank_that_begins_anew_waits_for_nobody():
+    codec = gcodec.get_codec("topk:k=3")
+
+    def program(communicator):
+        memory, grad = gcodec.ErrorFeedback(codec), np.ones(9, np.float32)
+        allreduce = Allreduce(communicator, codec, feedback=memory)
+        allreduce("w", grad)
+        if communicator.rank:
+            allreduce = Allreduce(communicator, codec, feedback=memory)
+        with pytest.raises(gcodec.RankMismatchError, match="number of allreduce calls"):
+            allreduce("w", grad)
+        allreduce.finish()
+        return np.count_nonzero(memory.residual("w"))
+
+    assert run_ranks(2, program) == [6, 6]
+
+
 class Counted:
     """A communicator that notes which of its methods are called."""
 
