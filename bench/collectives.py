@@ -107,9 +107,10 @@ class Buckets(Sparse):
         pending = []
         parts = np.split(window(self.pool, i), 4), np.split(self.out, 4)
         for name, (part, out) in enumerate(zip(*parts, strict=True)):
-            pending.append(self.call.start(str(name), part, step=i, out=out))
-            if not self.ahead:
-                pending.pop().wait()
+            if self.ahead:
+                pending.append(self.call.start(str(name), part, step=i, out=out))
+            else:
+                self.call(str(name), part, step=i, out=out)
         for each in pending:
             each.wait()
         return self.link.moved - before[0], self.call.codec_seconds - before[1]
