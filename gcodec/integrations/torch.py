@@ -60,8 +60,9 @@ class HookState:
     The gradient that comes back is the mean, with the same bits on every rank; also of 16-bit
     gradients it is summed in float32. Gradients on a device are compressed on the host.
 
-    A NaN or an infinity on one rank is a `RankMismatchError` on all, out of `backward`. Parameters
-    exchanged before it in that step have committed their residuals: go on from a checkpoint.
+    A NaN or an infinity on one rank is a `RankMismatchError` on all, out of `backward`, and so is a
+    message that one cannot decode. Parameters exchanged before it in that step have committed their
+    residuals: go on from a checkpoint.
 
     `model.state_dict()` does not hold this: save `state_dict()` beside it, on every rank.
     """
@@ -129,6 +130,7 @@ class HookState:
             if summed is not None and not whole:
                 summed.wait()
         if bucket.is_last():
+            allreduce.finish()
             self.step += 1
         if whole and summed is not None:
             return summed.get_future().then(lambda done: done.value()[0])
