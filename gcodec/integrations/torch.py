@@ -60,10 +60,8 @@ class HookState:
     The gradient that comes back is the mean, with the same bits on every rank; also of 16-bit
     gradients it is summed in float32. Gradients on a device are compressed on the host.
 
-    A NaN or an infinity on one rank is a `RankMismatchError` on all, out of `backward`, and so is a
-    message that one cannot decode. Parameters exchanged before it in that step have committed their
-    residuals: go on from a checkpoint.
-
+    A NaN, an infinity or a broken message on one rank is a `RankMismatchError` on all, out of
+    `backward`. Parameters exchanged before in that step have committed: go on from a checkpoint.
     `model.state_dict()` does not hold this: save `state_dict()` beside it, on every rank.
     """
 
