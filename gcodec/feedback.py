@@ -5,7 +5,7 @@ Error feedback: Seide et al. (Interspeech 2014), Aji and Heafield (EMNLP 2017), 
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from math import isfinite, sqrt
 from typing import Any
@@ -27,13 +27,20 @@ Buffers = dict[str, NDArray[Any]]
 
 @dataclass
 class _Tensor:
-    """One tensor's buffers as committed, those of its open message, and the selector's states."""
+    """One tensor's buffers as committed, those of its open message, and the selector's states.
+
+    What a revocable commit replaced is in `then`, or, once a message was encoded, in `before`.
+    """
 
     now: Buffers
     then: Buffers
     selector: list[Any] | None = None
     next_selector: list[Any] | None = None
     open: bool = False
+    revocable: bool = False
+    aside: bool = False
+    before: Buffers = field(default_factory=dict)
+    selector_before: list[Any] | None = None
 
 
 @dataclass
@@ -57,8 +64,8 @@ class ErrorFeedback:
     most one unit in the last place of the larger of the two.
 
     Residuals are float32, also where gradients have 16 bits, and float64 where they are. State: two
-    such buffers of the tensor's size for each name. Residuals are in gradient units, so a change of
-    the learning rate does not touch them.
+    such buffers of the tensor's size for each name, or three (`commit`). Residuals are in gradient
+    units, so a change of the learning rate does not touch them.
 
     Parameters
     ----------
@@ -155,15 +162,35 @@ class ErrorFeedback:
         )
         return encoded.frame
 
-    def commit(self, name: str) -> None:
-        """The last message of `name` was delivered: its residual is now the current one."""
+    def commit(self, name: str, *, final: bool = True) -> None:
+        """The last message of `name` was delivered: its residual is now the current one.
+
+        If it is not final, `revoke` can take it back until `settle`; encode between takes a buffer.
+        """
         state = self._close(name)
         state.now, state.then = state.then, state.now
-        state.selector = state.next_selector
+        state.selector_before, state.selector = state.selector, state.next_selector
+        state.revocable, state.aside = not final, False
 
     def rollback(self, name: str) -> None:
         """The last message of `name` was not delivered: the residual from before it stays."""
         self._close(name)
+
+    def revoke(self, name: str) -> None:
+        """Take the last commit back unless it is final; a message encoded since is for naught."""
+        state = self._tensors.get(name)
+        if state is None or not state.revocable:
+            return
+        if state.aside:
+            state.now, state.before = state.before, state.now
+        else:
+            state.now, state.then = state.then, state.now
+        state.selector, state.revocable = state.selector_before, False
+
+    def settle(self, name: str) -> None:
+        """The last commit of `name` is final."""
+        if name in self._tensors:
+            self._tensors[name].revocable = False
 
     def retain(self, name: str, keys: NDArray[np.int64], values: Numbers) -> None:
         """Keep some of what the open message of `name` set out with, as part of its new residual.
@@ -249,10 +276,10 @@ class ErrorFeedback:
         dtype = arrays.NUMBERS[gradient.element.type]
         state = self._tensors.get(name)
         if state is None:
-            now = {buffer: arrays.aligned(gradient.shape, dtype) for buffer in self.BUFFERS}
+            now = self._buffers(gradient.shape, dtype)
             for buffer in now.values():
                 buffer.fill(0)
-            return _Tensor(now, {buffer: arrays.aligned(gradient.shape, dtype) for buffer in now})
+            return _Tensor(now, self._buffers(gradient.shape, dtype))
         if state.open:
             raise StateError(f"the last message of {name!r} is open: commit or rollback it first")
         residual = state.now["residual"]
@@ -261,7 +288,13 @@ class ErrorFeedback:
                 f"{name!r} has shape {gradient.shape} of {dtype}, its residual "
                 f"{residual.shape} of {residual.dtype}: reset it first"
             )
+        if state.revocable and not state.aside:
+            free = state.before or self._buffers(gradient.shape, dtype)
+            state.before, state.then, state.aside = state.then, free, True
         return state
+
+    def _buffers(self, shape: tuple[int, ...], dtype: Any) -> Buffers:
+        return {buffer: arrays.aligned(shape, dtype) for buffer in self.BUFFERS}
 
     def _compensate(
         self, numbers: Numbers, state: _Tensor, recipe: Recipe, total: Numbers
@@ -290,7 +323,7 @@ class MomentumFeedback(ErrorFeedback):
     had. The optimizer must have no momentum of its own for these tensors; at ratio 1 and without
     masking the messages are then the updates of SGD with momentum.
 
-    State: four float32 or float64 buffers of the tensor's size for each name.
+    State: four float32 or float64 buffers of the tensor's size for each name, or six (`commit`).
 
     Parameters
     ----------
