@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .codec import Codec
     from .decoder import accumulate, decode, decode_sparse, decode_tensor
+    from .deviceframes import DeviceFrame
     from .errors import (
         BackendUnavailableError,
         Corrupt,
@@ -76,6 +77,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "codec": ("Codec",),
     "decoder": ("accumulate", "decode", "decode_sparse", "decode_tensor"),
+    "deviceframes": ("DeviceFrame",),
     "errors": (
         "BackendUnavailableError",
         "Corrupt",
@@ -145,6 +147,7 @@ __all__ = [
     "CountSketch",
     "DGCSampling",
     "Dense",
+    "DeviceFrame",
     "ErrorFeedback",
     "Exclude",
     "FewBit",

@@ -28,6 +28,9 @@ DLPACK_CUDA: Final = 2
 BFLOAT16_CODE: Final = 4
 """DLPack's numbers for a device and for a kind of element."""
 
+DEFAULT_STREAM: Final = 1
+"""What stands for the legacy default stream, in DLPack and in the CUDA array interface."""
+
 
 class DeviceArray(NamedTuple):
     """A C-contiguous array in a CUDA device's memory.
@@ -56,6 +59,19 @@ class DeviceArray(NamedTuple):
             "strides": None,
             "version": 3,
         }
+
+
+class Shown:
+    """Memory of ours on a device that others may read, by the CUDA array interface."""
+
+    def there(self) -> DeviceArray:
+        """Where it is, with no work on it left to be done."""
+        raise NotImplementedError
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        found = self.there()
+        return {**found.__cuda_array_interface__, "shape": found.shape}
 
 
 class Gradient(NamedTuple):
@@ -203,8 +219,6 @@ def device_array(array: Any, *, writable: bool = False) -> DeviceArray:
         raise Mismatch("the array on the device is read-only")
     if found.pointer % found.dtype.itemsize:
         raise Mismatch(f"address {found.pointer:#x} is no multiple of {found.dtype.itemsize}")
-    if found.stream is None:
-        found = found._replace(stream=_current_stream(array))
     return found
 
 
@@ -227,6 +241,7 @@ def _from_interface(array: Any) -> DeviceArray:
         raise Mismatch("stream 0 is ambiguous in the CUDA array interface: 1 is the default stream")
     if not pointer and elements:
         raise Mismatch(f"no address for {elements} elements")
+    stream = _current_stream(array) if stream is None else stream
     return DeviceArray(int(pointer or 0), shape, dtype, bool(read_only), stream, array)
 
 
@@ -256,7 +271,8 @@ def _from_dlpack(array: Any) -> DeviceArray:
             ("byte_offset", ctypes.c_uint64),
         )
 
-    capsule = array.__dlpack__()
+    stream = _current_stream(array) or DEFAULT_STREAM
+    capsule = array.__dlpack__(stream=stream)  # who made the array lets that wait for its own work
     read = ctypes.pythonapi.PyCapsule_GetPointer
     read.restype, read.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_char_p)
     tensor = Tensor.from_address(read(capsule, b"dltensor"))
@@ -273,7 +289,7 @@ def _from_dlpack(array: Any) -> DeviceArray:
         if not _is_contiguous(shape, strides, dtype.itemsize):
             raise Mismatch(f"strides {strides} of shape {shape}: make it C-contiguous first")
     pointer = (tensor.data or 0) + tensor.byte_offset
-    return DeviceArray(pointer, shape, dtype, False, None, (array, capsule))
+    return DeviceArray(pointer, shape, dtype, False, stream, (array, capsule))
 
 
 def _current_stream(array: Any) -> int | None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import arrays, encoder
+from . import arrays, device, encoder
 from .arrays import Gradient, Numbers
 from .errors import StateError
 from .format.frame import Frame
@@ -22,7 +22,8 @@ from .request import Layout, Recipe, Sender, check_finite, origin
 from .select.contract import Decision
 from .statistics import Sum
 
-Buffers = dict[str, NDArray[Any]]
+Buffers = dict[str, Any]
+"""NumPy arrays, or `device.Buffer` where gradients are on a device."""
 
 
 @dataclass
@@ -124,8 +125,11 @@ class ErrorFeedback:
         ValueError
             If the codec scales values to be right on average: what it adds would come back.
         """
-        gradient = arrays.gradient(grad).widened()
+        on_device = arrays.on_device(grad)
+        gradient = (device.gradient if on_device else arrays.gradient)(grad).widened()
         recipe = self.codec.at(name, gradient.bits.size, step).recipe()
+        if on_device:
+            recipe = device.at_device(recipe)
         if getattr(recipe.select, "unbiased", False):
             raise ValueError("unbiased scaling and error feedback exclude each other")
         whence = origin(recipe, name, gradient.shape, step, tensors, sender)
@@ -136,7 +140,8 @@ class ErrorFeedback:
         summed = gradient._replace(bits=arrays.read_only(bits))
         what = "the sum of gradient and residual of"
         check = partial(check_finite, gradient=summed, name=name, what=what)
-        encoded = encoder.encode_dense(
+        encode = device.encode_sum if on_device else encoder.encode_dense
+        encoded = encode(
             recipe, summed, check, whence, residual=total, pending=pending, states=state.selector
         )
         self._sent(state, encoded, recipe)
@@ -189,7 +194,10 @@ class ErrorFeedback:
         return iter(list(self._tensors))
 
     def residual(self, name: str) -> NDArray[Any]:
-        """The committed residual of `name`: a read-only view, good until the next `encode`."""
+        """The committed residual of `name`: a read-only view, good until the next `encode`.
+
+        By the CUDA array interface if gradients are on a device.
+        """
         if name not in self._tensors:
             raise StateError(f"no residual of {name!r}; there are {sorted(self._tensors)}")
         return arrays.read_only(self._tensors[name].now["residual"])
@@ -244,6 +252,11 @@ class ErrorFeedback:
         """The tensor's state, or a new one that is not kept yet."""
         dtype = arrays.NUMBERS[gradient.element.type]
         state = self._tensors.get(name)
+        on_device = not isinstance(gradient.bits, np.ndarray)
+        if state is None and on_device:
+            zeros = partial(device.buffer, gradient, dtype)
+            now: Buffers = {buffer: zeros() for buffer in self.BUFFERS}
+            return _Tensor(now, {buffer: zeros() for buffer in now})
         if state is None:
             now = {buffer: arrays.aligned(gradient.shape, dtype) for buffer in self.BUFFERS}
             for buffer in now.values():
@@ -257,6 +270,13 @@ class ErrorFeedback:
                 f"{name!r} has shape {gradient.shape} of {dtype}, its residual "
                 f"{residual.shape} of {residual.dtype}: reset it first"
             )
+        if on_device:
+            state.now, state.then = (
+                {buffer: device.buffer(gradient, dtype, old) for buffer, old in buffers.items()}
+                for buffers in (state.now, state.then)
+            )
+        elif not isinstance(residual, np.ndarray):
+            raise StateError(f"the residual of {name!r} is on a device, the gradient is not")
         return state
 
     def _compensate(

@@ -5,7 +5,7 @@ from functools import lru_cache
 from math import prod
 from operator import index
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,7 +118,9 @@ def check_finite(
     """
     element = gradient.element
     if top >= element.infinity:
-        bad = np.flatnonzero(element.magnitudes(gradient.bits) >= element.infinity)
+        bits: Any = gradient.bits
+        bits = bits if isinstance(bits, np.ndarray) else bits.host()  # from a device
+        bad = np.flatnonzero(element.magnitudes(bits) >= element.infinity)
         if keys is not None:
             bad = keys[bad]
         raise NonFiniteError(
