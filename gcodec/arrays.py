@@ -92,6 +92,12 @@ class Gradient(NamedTuple):
         return Gradient(read_only(self.numbers().view(FLOAT32.pattern)), FLOAT32, self.shape)
 
 
+def on_host(gradient: Gradient) -> Gradient:
+    """A gradient that may be on a device, or a copy of it."""
+    bits: Any = gradient.bits
+    return gradient if isinstance(bits, np.ndarray) else gradient._replace(bits=bits.host())
+
+
 def widen(patterns: Patterns, element: Element) -> Numbers:
     """Patterns as float32, exactly, or as float64 if they are; a view where possible."""
     if element.type is ElementType.BFLOAT16:

@@ -8,12 +8,13 @@ where the output is.
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import arrays, dense, deviceframes, encoder
+from . import arrays, dense, deviceframes, encoder, sketch
 from .arrays import DeviceArray, Gradient, Shown
 from .deviceframes import DeviceFrame
 from .encoder import Encoded
@@ -21,6 +22,7 @@ from .errors import BackendUnavailableError, Mismatch
 from .format.directory import choose_chunk_log2
 from .format.elements import Element
 from .format.frame import Frame
+from .format.sketch import Sketch
 from .gathering import stream_of
 from .parallel import alone
 from .request import Layout, Origin, Recipe, Sender, check_finite, origin
@@ -167,6 +169,17 @@ def _decision(
     return decided if isinstance(decided, Decision) else None, None
 
 
+def add_to_sketch(
+    values: Any, start: int, parameters: Sketch, cells: NDArray[Any], kernels: ModuleType
+) -> None:
+    """`sketch.add` of numbers on a device; cells are on the host."""
+    from .kernels.cuda.twins import Twins
+
+    twins: Any = Twins(kernels)
+    with alone():
+        sketch.add(values, start, parameters, cells, twins)
+
+
 class Buffer(Shown):
     """A tensor's residual on a device, as far as it is asked like a NumPy array."""
 
@@ -268,6 +281,19 @@ class Output:
             name = f"accumulate_{self.dtype}"
             self._launcher.launch(name, counts.size, *where, given, factor, handle)
         self._launcher.wait()
+
+    def estimate(
+        self, parameters: Sketch, cells: NDArray[Any], agree: bool, kernels: ModuleType
+    ) -> None:
+        """Estimates of all elements, from the cells of a sketch on the host."""
+        from .kernels.cuda.twins import Resident, Twins
+
+        found, twins = self._array, Twins(kernels)
+        handle = self._launcher.adopt(found)
+        out: Any = Resident(handle, found.size, self.dtype, found.pointer, self._launcher)
+        where: Any = out, twins
+        with alone():
+            sketch.estimate(parameters, cells, agree, *where)
 
     def _where(
         self, keys: NDArray[np.uint32], counts: NDArray[np.int64], chunk_log2: int

@@ -5,12 +5,12 @@ from functools import lru_cache
 from math import prod
 from operator import index
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import Gradient, read_only
+from .arrays import Gradient, on_host, read_only
 from .errors import LimitExceeded, Mismatch, NonFiniteError
 from .format import ids
 from .format.sections import Tensor
@@ -118,8 +118,7 @@ def check_finite(
     """
     element = gradient.element
     if top >= element.infinity:
-        bits: Any = gradient.bits
-        bits = bits if isinstance(bits, np.ndarray) else bits.host()  # from a device
+        bits = on_host(gradient).bits
         bad = np.flatnonzero(element.magnitudes(bits) >= element.infinity)
         if keys is not None:
             bad = keys[bad]

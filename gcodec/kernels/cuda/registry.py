@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from . import accumulate, compose, planes, selection, target
+from . import accumulate, compose, planes, selection, sketch, target
 
 WORDS: Final = "uint64[::1]"
 
@@ -122,6 +122,22 @@ def _frames(table: dict[str, Entry]) -> None:
         )  # fmt: skip
 
 
+def _sketches(table: dict[str, Entry]) -> None:
+    tables = "const uint64[:, :, ::1]"
+    for kind in (np.float32, np.float64):
+        name = np.dtype(kind).name
+        table[f"insert_{name}"] = Entry(
+            lambda cuda, memory, kind=kind: sketch.insert(cuda, memory, kind),
+            (f"const {name}[::1]", "uint64", tables, "uint64", f"{name}[:, ::1]"),
+            sketch.THREADS,
+        )
+        table[f"estimate_{name}"] = Entry(
+            lambda cuda, memory, kind=kind: sketch.estimate(cuda, memory, kind),
+            ("uint64", tables, "uint64", f"const {name}[:, ::1]", "uint32", f"{name}[::1]"),
+            sketch.THREADS,
+        )
+
+
 @cache
 def kernels() -> dict[str, Entry]:
     """All of them."""
@@ -129,4 +145,5 @@ def kernels() -> dict[str, Entry]:
     _selection(table)
     _values(table)
     _frames(table)
+    _sketches(table)
     return table

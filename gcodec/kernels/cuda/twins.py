@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import BackendUnavailableError
-from . import selection
+from . import selection, sketch
 from .launch import Launcher
 
 ALIGNMENT = 16
@@ -69,7 +69,10 @@ class Resident:
     def setflags(self, *, write: bool) -> None:
         """Kernels know what they may write."""
 
-    def astype(self, *_: Any, **__: Any) -> Any:
+    def astype(self, dtype: Any, **_: Any) -> "Resident":
+        """Itself: there is no kernel for another type."""
+        if self.dtype == dtype:
+            return self
         raise BackendUnavailableError(
             f"what this recipe asks of all elements has no CUDA kernel for {self.dtype}: copy the "
             "gradient to the host, or to float32"
@@ -278,6 +281,34 @@ class Twins:
         found = self._found
         same = found is not None and found.what == (bits.address, bits.size, floor, chunk_log2)
         return found.there if found is not None and same else None
+
+    def insert(
+        self, values: Any, start: int, tables: Any, columns_log2: int, begin: int, end: int,
+        cells: NDArray[Any],
+    ) -> None:  # fmt: skip
+        """Add values of the positions from `start` on to rows of a sketch, on the host."""
+        if not isinstance(values, Resident):
+            self._cpu.insert(values, start, tables, columns_log2, begin, end, cells)
+            return
+        assert (begin, end) == (0, cells.shape[0])
+        launcher, there = values.launcher, values.launcher.put(cells)
+        slices = -(-cells.shape[1] // sketch.slice_of(cells.itemsize))
+        where = np.uint64(start), launcher.put(tables), np.uint64(columns_log2)
+        launcher.launch(f"insert_{cells.dtype}", end * slices, values.handle, *where, there)
+        launcher.get(there, cells)
+
+    def estimate(
+        self, start: int, tables: Any, columns_log2: int, cells: NDArray[Any], agree: bool, out: Any
+    ) -> None:
+        """Estimates of the positions from `start` on, from cells on the host."""
+        if not isinstance(out, Resident):
+            self._cpu.estimate(start, tables, columns_log2, cells, agree, out)
+        elif out.size:
+            launcher = out.launcher
+            where = np.uint64(start), launcher.put(tables), np.uint64(columns_log2)
+            given = *where, launcher.put(cells), np.uint32(agree), out.handle
+            launcher.launch(f"estimate_{cells.dtype}", -(-out.size // sketch.THREADS), *given)
+            launcher.wait()
 
     def settle(
         self, residual: Any, keys: Any, counts: NDArray[np.int64], chunk_log2: int, decoded: Any
