@@ -20,6 +20,7 @@ LAYERS = (
         "arrays", "statistics", "dense", "encoder", "decoder", "codec", "feedback", "recipes",
         "inspection", "merging", "slicing", "verification", "request", "gathering", "rounding",
         "policy", "scaling", "sketchframes", "sketching", "warming", "whole", "device",
+        "deviceframes",
     ),
     ("collectives", "fusion"),
     ("mpi", "integrations"),

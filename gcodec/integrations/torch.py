@@ -16,7 +16,8 @@ import numpy as np
 from ..collectives import Allreduce
 from ..collectives.allreduce import check_algorithm
 from ..errors import GcodecError, RankMismatchError, StateError
-from ..feedback import ErrorFeedback, MomentumFeedback
+from ..feedback import ErrorFeedback
+from ..momentum import MomentumFeedback
 from ..policy import AS_IT_IS, Policy
 from ..recipes import get_codec
 from . import missing
