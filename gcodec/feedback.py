@@ -314,7 +314,8 @@ class ErrorFeedback:
 
     def _buffers(self, gradient: Gradient, dtype: Any) -> Buffers:
         """New ones where the gradient is; zeros if that is a device."""
-        if isinstance(gradient.bits, np.ndarray):
+        bits: Any = gradient.bits
+        if isinstance(bits, np.ndarray):
             return {buffer: arrays.aligned(gradient.shape, dtype) for buffer in self.BUFFERS}
         return {buffer: device.buffer(gradient, dtype) for buffer in self.BUFFERS}
 
