@@ -340,7 +340,7 @@ def main():
     parser.add_argument("--algorithms", nargs="+", default=ALGORITHMS)
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--star", action="store_true", help="a namespace and a line for each rank")
-    parser.add_argument("--store", action="store_true", help="keep the figures")
+    parser.add_argument("--store", action="store_true", help="keep the figures, by n and --star")
     parser.add_argument("--task", type=json.loads, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.task:
@@ -373,7 +373,9 @@ def main():
         for more, seconds in found["more ranks"].items():
             print(f"model, {more}:", *(f"{name} {1e3 * s:.3g} ms" for name, s in seconds.items()))
     if arguments.store:
-        print(store("collectives", figures, ["mpi4py", *(["torch"] if find_spec("torch") else [])]))
+        kinds = [str(log2) for log2 in arguments.log2 if [log2] != parser.get_default("log2")]
+        name = "-".join(["collectives", *kinds, *(["star"] if arguments.star else [])])
+        print(store(name, figures, ["mpi4py", *(["torch"] if find_spec("torch") else [])]))
 
 
 if __name__ == "__main__":
