@@ -18,8 +18,8 @@ LAYERS = (
     ("packing", "select", "quantize", "sketch"),
     (
         "arrays", "statistics", "dense", "encoder", "decoder", "codec", "feedback", "momentum",
-        "recipes", "inspection", "merging", "slicing", "verification", "request", "gathering", "rounding",
-        "policy", "scaling", "sketchframes", "sketching", "warming", "whole", "device",
+        "recipes", "inspection", "merging", "slicing", "verification", "request", "gathering",
+        "rounding", "policy", "scaling", "sketchframes", "sketching", "warming", "whole", "device",
         "deviceframes",
     ),
     ("collectives", "fusion"),
