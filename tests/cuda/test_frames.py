@@ -107,10 +107,12 @@ def test_nothing_is_kept(keys):
 def test_shapes_and_tensors_and_senders(keys):
     array = gradient(12_000)
     layout = [("a", (3_000,)), ("b", ()), ("c", (8_999, 1))]
+    many = [(str(number), (80,)) for number in range(150)]  # more words than threads
     for recipe in (f"{RAW},keys={keys}", f"{LEVELS},keys={keys}"):
         check(recipe, array.reshape(3, 40, 100), sender=(3, 8))
         check(recipe, np.array(7, np.float32))  # no dimensions: no section of them
         check(recipe, array, tensors=layout, name="bucket")
+        check(recipe, array, tensors=many)
 
 
 def test_levels_at_the_ends_of_their_ranges():
@@ -121,6 +123,17 @@ def test_levels_at_the_ends_of_their_ranges():
     array = bits.view(np.float32) * np.where(np.arange(bits.size) % 3, 1, -1).astype(np.float32)
     for keys, threshold in product(PACKINGS, (0, 1e-3, float(array.max()))):
         check(f"reclog:threshold={threshold},per_octave=4,values=fixed,keys={keys}", array)
+
+
+def test_the_least_and_the_largest_begin_a_level():
+    starts, _, _ = gcodec.ReciprocalLog(per_octave=4).ranges(FLOAT32)
+    least, largest = starts[520:523], starts[530:533]
+    array = np.concatenate([least, least - 1, largest[:1]]).astype(np.uint32).view(np.float32)
+    for low, high in product(least, largest):
+        below = float(np.uint32(low - 1).view(np.float32))
+        array[-1] = high.view(np.float32)
+        for keys in PACKINGS:
+            check(f"reclog:threshold={below},per_octave=4,values=fixed,keys={keys}", array)
 
 
 def test_launches_and_no_wait():

@@ -19,6 +19,8 @@ RECIPES = (
     "reclog:ratio=0.01,per_octave=4",
     "sidco:ratio=0.01",
     "randomk:ratio=0.01",
+    "reclog:threshold=9,per_octave=4,keys=blocks,values=fixed",
+    "topk:ratio=0.01,keys=bitmap",
 )
 
 
@@ -55,6 +57,40 @@ def test_same_sums_of_frames(recipe, cuda):
     assert there.copy_to_host().tobytes() == expected.tobytes()
     gcodec.decode(frame, out=there)
     assert there.copy_to_host().tobytes() == gcodec.decode(frame).tobytes()
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_frames_that_stay(recipe, cuda):
+    array, codec = gradient(1 << 20), gcodec.get_codec(recipe)
+    frame = codec.encode_on_device(cuda.to_device(array))
+    expected = codec.encode(array)
+    assert cuda.as_cuda_array(frame).copy_to_host().tobytes() == expected.tobytes()
+    out = cuda.pinned_array(frame.nbytes, np.uint8)
+    assert frame.get(out).tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_residuals(recipe, cuda):
+    codec = gcodec.get_codec(recipe)
+    ours, theirs = gcodec.ErrorFeedback(codec), gcodec.ErrorFeedback(codec)
+    for step in range(3):
+        array = gradient(1 << 20, step)
+        frame = theirs.encode("w", cuda.to_device(array), step=step)
+        assert frame.tobytes() == ours.encode("w", array, step=step).tobytes()
+        ours.commit("w")
+        theirs.commit("w")
+    left = [memory.state_dict()["w"]["residual"].tobytes() for memory in (ours, theirs)]
+    assert left[0] == left[1]
+
+
+def test_sketches(cuda):
+    array = gradient(100_000)
+    ours, theirs = (gcodec.CountSketch(array.size, columns=1 << 12) for _ in range(2))
+    theirs.insert(cuda.to_device(array))
+    assert theirs.encode().tobytes() == ours.insert(array).encode().tobytes()
+    out = cuda.device_array(array.size, np.float32)
+    theirs.estimate(out=out)
+    assert out.copy_to_host().tobytes() == ours.estimate().tobytes()
 
 
 @pytest.mark.parametrize("name", registry.kernels())
