@@ -6,8 +6,9 @@ median over rounds of the slowest rank's, and "best" the least, selection, codec
 included. "wire" is what the bytes alone would take at the rate, "share" wire over time. An
 MPI_Allreduce that is not 0.95 to 1.3 of its model says that the link is not what it should be.
 "16 bits" are float16, cast before and after. "raw pairs" are int32 keys and float32 values through
-two Allgatherv, selected before the clock starts. Real gradients are tiled to n and differ between
-ranks by factors of 0.5 to 1.5.
+two Allgatherv, selected before the clock starts, and so are the pairs of "Gloo sparse", which
+PyTorch gathers. Gloo is there where PyTorch is. On slow links, what sends every element takes part
+in few rounds. Real gradients are tiled to n and differ between ranks by factors of 0.5 to 1.5.
 """
 
 import argparse
@@ -15,6 +16,8 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
+from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 from time import perf_counter
@@ -26,16 +29,20 @@ from harness import store, table
 import gcodec
 from gcodec.cli import network
 from gcodec.collectives import Allreduce
+from gcodec.collectives.costs import Load, choose
 
 CODEC = "reclog:ratio={},per_octave=4"
 ALGORITHMS = ("auto", "allgather", "split", "dense", "quantized", "gtopk", "oktopk")
 BUCKETS = {"4 buckets, one by one": False, "4 buckets, ahead": True}
 EXACT = ("auto", "allgather", "split", "dense")
-WHOLE = ("MPI_Allreduce", "16 bits")
-"""One warm-up is enough for these where a round takes seconds."""
-LINKS = ("100mbit", "1gbit", "unshaped")
-ROUNDS = {"100mbit": 5, "1gbit": 11, "unshaped": 21}
+WHOLE = ("MPI_Allreduce", "16 bits", "Gloo dense", "Gloo bfloat16", "dense")
+"""What sends every element."""
+LINKS = ("10mbit", "100mbit", "1gbit", "unshaped")
+ROUNDS = {"10mbit": (5, 1, 0), "100mbit": (11, 3, 1), "1gbit": (21, 11, 2)}
+"""On a link: rounds, those of WHOLE, and warm-ups of WHOLE."""
+MOST_ROUNDS = 21, 21, 2
 SELF_CHECK = 0.95, 1.3
+MODELLED = 8, 16
 
 
 class Counting:
@@ -43,6 +50,10 @@ class Counting:
 
     def __init__(self, inner):
         self.inner, self.rank, self.size, self.moved = inner, inner.rank, inner.size, 0
+
+    def announce(self, head, rider):
+        self.moved += (self.size - 1) * (head.size + rider.size)
+        return self.inner.announce(head, rider)
 
     def allgather(self, message):
         self.moved += (self.size - 1) * message.size
@@ -96,9 +107,10 @@ class Buckets(Sparse):
         pending = []
         parts = np.split(window(self.pool, i), 4), np.split(self.out, 4)
         for name, (part, out) in enumerate(zip(*parts, strict=True)):
-            pending.append(self.call.start(str(name), part, step=i, out=out))
-            if not self.ahead:
-                pending.pop().wait()
+            if self.ahead:
+                pending.append(self.call.start(str(name), part, step=i, out=out))
+            else:
+                self.call(str(name), part, step=i, out=out)
         for each in pending:
             each.wait()
         return self.link.moved - before[0], self.call.codec_seconds - before[1]
@@ -122,6 +134,23 @@ class Half(Dense):
         total = np.empty(self.out.size, np.float16)
         self.comm.Allreduce(window(self.pool, i).astype(np.float16), total)
         self.out[:] = total
+        return 2 * (self.comm.size - 1) * total.nbytes // self.comm.size, 0.0
+
+
+class Gloo:
+    """PyTorch's all_reduce; counted as a ring moves it."""
+
+    def __init__(self, comm, pool, dtype):
+        self.comm, self.pool, self.dtype = comm, pool, dtype
+        self.out = np.empty(pool.shape[1], np.float32)
+
+    def __call__(self, i):
+        import torch
+
+        grad = torch.from_numpy(np.array(window(self.pool, i)))
+        total = grad.to(getattr(torch, self.dtype))
+        torch.distributed.all_reduce(total)
+        torch.from_numpy(self.out).copy_(total)
         return 2 * (self.comm.size - 1) * total.nbytes // self.comm.size, 0.0
 
 
@@ -155,6 +184,27 @@ class RawPairs:
         return MPI
 
 
+class GlooSparse(RawPairs):
+    """PyTorch's all_reduce of a sparse tensor: int64 keys, padded to the longest rank's."""
+
+    def __call__(self, i):
+        import torch
+
+        keys, values = torch.from_numpy(self.keys[None].astype(np.int64)), self.values
+        total = torch.sparse_coo_tensor(keys, torch.from_numpy(values), self.out.shape)
+        torch.distributed.all_reduce(total)
+        self.out[:] = total.to_dense().numpy()
+        return 12 * (self.comm.size - 1) * self.keys.size, 0.0
+
+
+def join_gloo(comm, store):
+    import torch
+
+    torch.set_num_threads(1)
+    where = {"init_method": f"file://{store}", "rank": comm.rank, "world_size": comm.size}
+    torch.distributed.init_process_group("gloo", **where)
+
+
 def rank_main(task):
     """What each rank runs; rank 0 prints a line of JSON."""
     from mpi4py import MPI
@@ -167,15 +217,23 @@ def rank_main(task):
         "16 bits": Half(comm, pool),
         "raw pairs": RawPairs(comm, pool, task["density"]),
     }
+    if task["store"]:
+        join_gloo(comm, task["store"])
+        contenders["Gloo dense"] = Gloo(comm, pool, "float32")
+        contenders["Gloo bfloat16"] = Gloo(comm, pool, "bfloat16")
+        contenders["Gloo sparse"] = GlooSparse(comm, pool, task["density"])
     for algorithm in task["algorithms"]:
         contenders[algorithm] = Sparse(comm, pool, task["density"], algorithm)
     for name, ahead in BUCKETS.items():
         contenders[name] = Buckets(comm, pool, task["density"], ahead)
     records = {name: [] for name in contenders}
-    for i in range(-2, task["rounds"]):
+    rounds, whole_rounds, warmups = task["rounds"]
+    steps = dict.fromkeys(contenders, range(-2, rounds))
+    steps |= dict.fromkeys(WHOLE, range(-warmups, whole_rounds))
+    for i in range(-2, rounds):
         for name, contender in contenders.items():
-            if i < -1 and name in WHOLE and task["rounds"] < 10:
-                continue  # one warm-up will do where a round takes seconds
+            if i not in steps[name]:
+                continue
             comm.Barrier()
             started = perf_counter()
             moved, codec = contender(i % (BUFFERS * 4))
@@ -187,7 +245,11 @@ def rank_main(task):
     same = all(
         len(set(comm.allgather(c.out.tobytes()[: 1 << 20]))) == 1 for c in contenders.values()
     )
-    exact = [contenders[name].out.tobytes() for name in task["algorithms"] if name in EXACT]
+    exact = [
+        contenders[name].out.tobytes()
+        for name in task["algorithms"]
+        if name in EXACT and steps[name] == range(-2, rounds)
+    ]
     if comm.rank == 0:
         assert same, "ranks differ"
         assert len(set(exact)) <= 1, "algorithms that should give the same bits do not"
@@ -197,25 +259,45 @@ def rank_main(task):
         }
         plans = [c.call.plan().seconds for name, c in contenders.items() if name == "auto"]
         found = {"library": MPI.Get_library_version().split("\n")[0], "medians": medians}
+        found["more ranks"] = more_ranks(contenders["auto"].call, pool[0]) if plans else {}
         print(json.dumps({**found, "plan": plans[0] if plans else {}}))
+
+
+def more_ranks(call, grad):
+    """What `auto` would predict with the costs that it measured, for ranks that are not here."""
+    frame = call.codec.encode(grad)
+    header, plans = gcodec.inspect(frame).header, {}
+    for ranks in MODELLED:
+        sizes = np.full(ranks, frame.size), np.full(ranks, header["n_stored"])
+        load = Load(grad.size, grad.itemsize, header["chunk_log2"], *sizes)
+        plans[f"P = {ranks}"] = choose(call._costs, load).seconds
+    return plans
 
 
 def measure(link, ranks, task, star):
     """Start ranks on a link; what rank 0 found."""
+    with tempfile.TemporaryDirectory() as folder:
+        store = f"{folder}/store" if find_spec("torch") else None
+        return start(link, ranks, {**task, "store": store}, star)
+
+
+def start(link, ranks, task, star):
+    """The same, with the gradients and contenders of a whole task."""
     mpirun = str(Path(sys.executable).with_name("mpirun"))
     program = [sys.executable, "-m", "mpi4py", __file__, "--task", json.dumps(task)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     command = [mpirun, "-n", str(ranks), *program]
     if link != "unshaped":
         rate = network.bits_per_second(link)
+        interface = "eth0" if star else "lo"
         environment |= network.OVER_TCP
+        environment |= {"FI_TCP_IFACE": interface, "GLOO_SOCKET_IFNAME": interface}
         if star:
             command = network.star(mpirun, program, rate, ranks)
-            environment["FI_TCP_IFACE"] = "eth0"
         else:
             command = network.shaped(command, rate, ranks)
     done = subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=900, check=False
+        command, env=environment, capture_output=True, text=True, timeout=1800, check=False
     )
     if done.returncode:
         raise SystemExit(f"{link}, {ranks} ranks: {done.stderr[-2000:]}")
@@ -252,11 +334,13 @@ def main():
     parser.add_argument("--links", nargs="+", default=LINKS, help="default: %(default)s")
     parser.add_argument("--ranks", nargs="+", type=int, default=[2, 4])
     parser.add_argument("--densities", nargs="+", type=float, default=[0.01, 0.001])
-    parser.add_argument("--log2", type=int, default=22, help="n is 2 to the power of this")
+    parser.add_argument(
+        "--log2", nargs="+", type=int, default=[22], help="n is 2 to the power of this"
+    )
     parser.add_argument("--algorithms", nargs="+", default=ALGORITHMS)
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--star", action="store_true", help="a namespace and a line for each rank")
-    parser.add_argument("--store", action="store_true", help="keep the figures")
+    parser.add_argument("--store", action="store_true", help="keep the figures, by n and --star")
     parser.add_argument("--task", type=json.loads, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.task:
@@ -269,23 +353,29 @@ def main():
     if arguments.gradients:
         sources.append(str(max(arguments.gradients.glob("*.npy"))))
     links = [link for link in arguments.links if not reason or link == "unshaped"]
-    figures, n = {}, 1 << arguments.log2
-    for link, ranks, density, source in product(
-        links, arguments.ranks, arguments.densities, sources
+    figures = {}
+    for log2, link, ranks, density, source in product(
+        arguments.log2, links, arguments.ranks, arguments.densities, sources
     ):
+        rounds, whole, warmups = ROUNDS.get(link, MOST_ROUNDS)
+        rounds = arguments.rounds or rounds
         task = {
-            "n": n, "density": density, "source": source, "algorithms": arguments.algorithms,
-            "rounds": arguments.rounds or ROUNDS.get(link, 5),
+            "n": 1 << log2, "density": density, "source": source,
+            "algorithms": arguments.algorithms, "rounds": (rounds, min(rounds, whole), warmups),
         }  # fmt: skip
         found = measure(link, ranks, task, arguments.star)
         rows = summarize(link, found)
-        title = f"{link}, P = {ranks}, {density:.1%} of 2^{arguments.log2}, {Path(source).stem}"
-        figures[title] = {"library": found["library"], "rows": rows}
+        title = f"{link}, P = {ranks}, {density:.1%} of 2^{log2}, {Path(source).stem}"
+        figures[title] = {key: found[key] for key in ("library", "more ranks")} | {"rows": rows}
         columns = list(rows["MPI_Allreduce"])
         lines = [[name, *row.values()] for name, row in rows.items()]
         print(table(f"\n{title}", ["", *columns], lines), flush=True)
+        for more, seconds in found["more ranks"].items():
+            print(f"model, {more}:", *(f"{name} {1e3 * s:.3g} ms" for name, s in seconds.items()))
     if arguments.store:
-        print(store("collectives", figures, ["mpi4py"]))
+        kinds = [str(log2) for log2 in arguments.log2 if [log2] != parser.get_default("log2")]
+        name = "-".join(["collectives", *kinds, *(["star"] if arguments.star else [])])
+        print(store(name, figures, ["mpi4py", *(["torch"] if find_spec("torch") else [])]))
 
 
 if __name__ == "__main__":

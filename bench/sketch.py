@@ -15,6 +15,7 @@ import argparse
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from pathlib import Path
 from statistics import mean, stdev
 from threading import Barrier
@@ -192,9 +193,12 @@ class Rank:
     def allgatherv(self, message, sizes):
         self._slots[self.rank] = message
         self._barrier.wait()
-        messages = [np.array(each) for each in self._slots]
+        messages = deepcopy(self._slots)
         self._barrier.wait()
         return messages
+
+    def announce(self, head, rider):
+        return self.allgatherv((head, rider), None)
 
     def allgather(self, message):
         return np.stack(self.allgatherv(message, None))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .codec import Codec
     from .decoder import accumulate, decode, decode_sparse, decode_tensor
+    from .deviceframes import DeviceFrame
     from .errors import (
         BackendUnavailableError,
         Corrupt,
@@ -34,10 +35,11 @@ if TYPE_CHECKING:
         UnsupportedFeature,
         UnsupportedVersion,
     )
-    from .feedback import ErrorFeedback, MomentumFeedback
+    from .feedback import ErrorFeedback
     from .format.frame import Frame
     from .inspection import Inspection, inspect
     from .merging import merge
+    from .momentum import MomentumFeedback
     from .policy import Exclude, WarmUp
     from .quantize import (
         QSGD,
@@ -76,6 +78,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "codec": ("Codec",),
     "decoder": ("accumulate", "decode", "decode_sparse", "decode_tensor"),
+    "deviceframes": ("DeviceFrame",),
     "errors": (
         "BackendUnavailableError",
         "Corrupt",
@@ -94,7 +97,8 @@ _HOMES = {
         "UnsupportedFeature",
         "UnsupportedVersion",
     ),
-    "feedback": ("ErrorFeedback", "MomentumFeedback"),
+    "feedback": ("ErrorFeedback",),
+    "momentum": ("MomentumFeedback",),
     "format.frame": ("Frame",),
     "inspection": ("Inspection", "inspect"),
     "merging": ("merge",),
@@ -145,6 +149,7 @@ __all__ = [
     "CountSketch",
     "DGCSampling",
     "Dense",
+    "DeviceFrame",
     "ErrorFeedback",
     "Exclude",
     "FewBit",

@@ -28,6 +28,9 @@ DLPACK_CUDA: Final = 2
 BFLOAT16_CODE: Final = 4
 """DLPack's numbers for a device and for a kind of element."""
 
+DEFAULT_STREAM: Final = 1
+"""What stands for the legacy default stream, in DLPack and in the CUDA array interface."""
+
 
 class DeviceArray(NamedTuple):
     """A C-contiguous array in a CUDA device's memory.
@@ -58,6 +61,19 @@ class DeviceArray(NamedTuple):
         }
 
 
+class Shown:
+    """Memory of ours on a device that others may read, by the CUDA array interface."""
+
+    def there(self) -> DeviceArray:
+        """Where it is, with no work on it left to be done."""
+        raise NotImplementedError
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        found = self.there()
+        return {**found.__cuda_array_interface__, "shape": found.shape}
+
+
 class Gradient(NamedTuple):
     """A gradient as kernels read it: flat bit patterns, read-only; `shape` is the caller's."""
 
@@ -74,6 +90,12 @@ class Gradient(NamedTuple):
         if self.element.bits >= FLOAT32.bits:
             return self
         return Gradient(read_only(self.numbers().view(FLOAT32.pattern)), FLOAT32, self.shape)
+
+
+def on_host(gradient: Gradient) -> Gradient:
+    """A gradient that may be on a device, or a copy of it."""
+    bits: Any = gradient.bits
+    return gradient if isinstance(bits, np.ndarray) else gradient._replace(bits=bits.host())
 
 
 def widen(patterns: Patterns, element: Element) -> Numbers:
@@ -203,8 +225,6 @@ def device_array(array: Any, *, writable: bool = False) -> DeviceArray:
         raise Mismatch("the array on the device is read-only")
     if found.pointer % found.dtype.itemsize:
         raise Mismatch(f"address {found.pointer:#x} is no multiple of {found.dtype.itemsize}")
-    if found.stream is None:
-        found = found._replace(stream=_current_stream(array))
     return found
 
 
@@ -227,6 +247,7 @@ def _from_interface(array: Any) -> DeviceArray:
         raise Mismatch("stream 0 is ambiguous in the CUDA array interface: 1 is the default stream")
     if not pointer and elements:
         raise Mismatch(f"no address for {elements} elements")
+    stream = _current_stream(array) if stream is None else stream
     return DeviceArray(int(pointer or 0), shape, dtype, bool(read_only), stream, array)
 
 
@@ -256,7 +277,8 @@ def _from_dlpack(array: Any) -> DeviceArray:
             ("byte_offset", ctypes.c_uint64),
         )
 
-    capsule = array.__dlpack__()
+    stream = _current_stream(array) or DEFAULT_STREAM
+    capsule = array.__dlpack__(stream=stream)  # who made the array lets that wait for its own work
     read = ctypes.pythonapi.PyCapsule_GetPointer
     read.restype, read.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_char_p)
     tensor = Tensor.from_address(read(capsule, b"dltensor"))
@@ -273,7 +295,7 @@ def _from_dlpack(array: Any) -> DeviceArray:
         if not _is_contiguous(shape, strides, dtype.itemsize):
             raise Mismatch(f"strides {strides} of shape {shape}: make it C-contiguous first")
     pointer = (tensor.data or 0) + tensor.byte_offset
-    return DeviceArray(pointer, shape, dtype, False, None, (array, capsule))
+    return DeviceArray(pointer, shape, dtype, False, stream, (array, capsule))
 
 
 def _current_stream(array: Any) -> int | None:

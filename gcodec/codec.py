@@ -6,6 +6,7 @@ from operator import index
 from typing import Any
 
 from . import arrays, device, encoder, kernels, whole
+from .deviceframes import DeviceFrame
 from .format.frame import Frame
 from .packing import KEY_PACKINGS, VALUE_PACKINGS
 from .quantize import Cast, Raw
@@ -157,16 +158,44 @@ class Codec:
             If the array is on a device, and there is no driver for it, or no CUDA kernel for what
             the recipe asks of all elements.
         """
+        frame = whole.encode(self, grad, name, step, tensors, sender)
+        if frame is not None:
+            return frame
         if arrays.on_device(grad):
-            return device.encode(self.recipe(), grad, name, step, tensors, sender)
-        if tensors is None:
-            frame = whole.encode(self, grad, name, step, sender)
-            if frame is not None:
-                return frame
+            made: Frame = device.encode(self.recipe(), grad, name, step, tensors, sender)
+            return made
         gradient, recipe = arrays.gradient(grad), self.recipe()
         whence = origin(recipe, name, gradient.shape, step, tensors, sender)
         check = partial(check_finite, gradient=gradient, name=name)
         return encoder.encode_dense(recipe, gradient, check, whence).frame
+
+    def encode_on_device(
+        self,
+        grad: Any,
+        *,
+        name: str = "",
+        step: int = 0,
+        tensors: Layout | None = None,
+        sender: Sender | None = None,
+    ) -> DeviceFrame:
+        """As `encode` of an array on a CUDA device, but that the frame stays there.
+
+        If the threshold is known (`Threshold`), `keys` are "coo", "blocks" or "bitmap", and values
+        `Raw` or those of `ReciprocalLog` with `values="fixed"`, nothing waits for the device: not
+        before its size or its bytes are asked for, and the gradient must not change before that.
+        Other recipes encode as `encode` does, and the frame is copied back.
+
+        Raises
+        ------
+        BackendUnavailableError, LimitExceeded, Mismatch, UnsupportedDtypeError
+            As for `encode`.
+        NonFiniteError
+            If there is a NaN or an infinity; once the frame is asked for.
+        """
+        made: DeviceFrame = device.encode(
+            self.recipe(), grad, name, step, tensors, sender, stays=True
+        )
+        return made
 
     def encode_sparse(
         self, keys: Any, values: Any, n: int, *, name: str = "", step: int = 0

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from . import arrays, dense, device
 from .errors import LimitExceeded, Mismatch
 from .format import frame as wire
-from .format.elements import FLOAT32, Patterns
+from .format.elements import FLOAT32, Element, Patterns
 from .format.ids import ValueCodec
 from .kernels import load
 from .packing import read_chunks
@@ -23,22 +23,29 @@ MAX_ELEMENTS: Final = 1 << 28
 """Largest dense output that is allocated on a frame's word alone: 1 GiB of float32."""
 
 
-class Content(NamedTuple):
-    """Kept elements of some chunks, proved: keys within each chunk, patterns, their counts."""
+MOST_AT_ONCE: Final = 1 << 17
+"""Bytes of the largest frame that is proved in one call; what Python does counts less in others."""
 
-    parsed: wire.Parsed
+
+class Content(NamedTuple):
+    """Kept elements of some chunks of n elements, proved: keys within each chunk, patterns, their
+    counts."""
+
+    element: Element
+    n: int
+    chunk_log2: int
     keys: NDArray[np.uint32]
     bits: Patterns
     counts: NDArray[np.int64]
-    first_chunk: int
+    first_chunk: int = 0
 
     def values(self) -> arrays.Numbers:
         """What the elements hold, as float32, or as float64 if they are."""
-        return arrays.widen(self.bits, self.parsed.element)
+        return arrays.widen(self.bits, self.element)
 
     def numbers(self) -> arrays.Numbers:
         """What the elements hold, in their own type; bfloat16 as bits."""
-        return self.bits.view(arrays.NUMBERS[self.parsed.element.type])
+        return self.bits.view(arrays.NUMBERS[self.element.type])
 
     def patterns(self, itemsize: int) -> Patterns:
         """Bits of what the elements hold, in their own type or as float32."""
@@ -47,13 +54,14 @@ class Content(NamedTuple):
     def positions(self) -> NDArray[np.int64]:
         """Flat positions of the keys."""
         chunks = self.first_chunk + np.arange(self.counts.size, dtype=np.int64)
-        starts: NDArray[np.int64] = np.repeat(chunks << self.parsed.header.chunk_log2, self.counts)
+        starts: NDArray[np.int64] = np.repeat(chunks << self.chunk_log2, self.counts)
         return starts + self.keys
 
 
-def unpack(frame: Any, kernels: ModuleType) -> Content:
-    """Everything a frame holds, checked in the order of spec section 9."""
-    return unpack_chunks(_parse(frame, kernels), kernels, 0, None)
+def unpack(frame: Any, kernels: ModuleType) -> tuple[wire.Parsed, Content]:
+    """Everything a frame says and holds, checked in the order of spec section 9."""
+    parsed = _parse(frame, kernels)
+    return parsed, unpack_chunks(parsed, kernels, 0, None)
 
 
 def unpack_chunks(
@@ -67,7 +75,8 @@ def unpack_chunks(
         coded = directory["val_codec"] != ValueCodec.RAW
         where = keys, counts, coded, first, parsed.header.chunk_log2
         bits = multiply(bits, parsed.element, *where, scaling, kernels)
-    return Content(parsed, keys, bits, counts, first)
+    header = parsed.header
+    return Content(parsed.element, header.n_elements, header.chunk_log2, keys, bits, counts, first)
 
 
 def _parse(frame: Any, kernels: ModuleType) -> wire.Parsed:
@@ -79,7 +88,17 @@ def _parse(frame: Any, kernels: ModuleType) -> wire.Parsed:
 
 def prove(frame: Any, dtype: np.dtype[Any], kernels: ModuleType) -> Content | dense.Fields:
     """What can be added to an array of a type, checked as by `unpack`."""
-    return _prove(_parse(frame, kernels), dtype, kernels)
+    buffer = arrays.as_bytes(frame)
+    return prove_at_once(buffer, kernels) or _prove(_parse(buffer, kernels), dtype, kernels)
+
+
+def prove_at_once(buffer: NDArray[np.uint8], kernels: ModuleType) -> Content | None:
+    """What a small frame of float32 holds, or None if it must be looked at part by part."""
+    proves = getattr(kernels, "prove_whole", None)
+    if proves is None or buffer.size > MOST_AT_ONCE:
+        return None
+    n, chunk_log2, keys, bits, counts = proves(buffer, np.empty(buffer.size >> 3, np.uint64))
+    return None if n < 0 else Content(FLOAT32, n, chunk_log2, keys, bits, counts)
 
 
 def _prove(
@@ -95,7 +114,7 @@ def add(
     if isinstance(content, dense.Fields):
         content.add(flat, scale)
         return
-    log2, factor = content.parsed.header.chunk_log2, flat.dtype.type(scale)
+    log2, factor = content.chunk_log2, flat.dtype.type(scale)
     keys, counts, values = content.keys, content.counts, content.values()
     least = max(LEAST_KEPT * counts.size // max(keys.size, 1), 1)
     ranges = split(counts.size, least)
@@ -211,10 +230,15 @@ def accumulate(
     FrameError
         One of its eight subclasses; `out` is untouched.
     """
-    kernels = load(backend)
-    parsed = _parse(frame, kernels)
+    kernels, on_device = load(backend), arrays.on_device(out)
+    buffer = arrays.as_bytes(frame)
+    content = None if on_device else prove_at_once(buffer, kernels)
+    if content is not None and content.n == getattr(out, "size", None):
+        add(content, arrays.output(out, FLOAT32, content.n, (), exact=False), scale, kernels)
+        return out
+    parsed = _parse(buffer, kernels)
     size, shapes = parsed.header.n_elements, _shapes(parsed)
-    if arrays.on_device(out):
+    if on_device:
         target = device.Output(out, parsed.element, size, exact=False)
         kept = unpack_chunks(parsed, kernels, 0, None)
         values = kept.values().astype(target.dtype, copy=False)

@@ -110,6 +110,10 @@ class Fields(NamedTuple):
     table: Patterns | None
     kernels: ModuleType
 
+    @property
+    def n(self) -> int:
+        return self.parsed.header.n_elements
+
     def put(self, flat: Numbers) -> None:
         """Write all elements to an array of their own type, or of one that holds it."""
         element = self.parsed.element

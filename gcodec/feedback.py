@@ -1,19 +1,19 @@
 """What a message does not carry stays behind and goes into the next one.
 
 Error feedback: Seide et al. (Interspeech 2014), Aji and Heafield (EMNLP 2017), Karimireddy et al.
-(ICML 2019). Momentum correction: Deep Gradient Compression, Lin et al. (ICLR 2018).
+(ICML 2019).
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from math import isfinite, sqrt
+from math import isfinite
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import arrays, encoder
+from . import arrays, device, encoder, whole
 from .arrays import Gradient, Numbers
 from .errors import StateError
 from .format.frame import Frame
@@ -22,18 +22,26 @@ from .request import Layout, Recipe, Sender, check_finite, origin
 from .select.contract import Decision
 from .statistics import Sum
 
-Buffers = dict[str, NDArray[Any]]
+Buffers = dict[str, Any]
+"""NumPy arrays, or `device.Buffer` where gradients are on a device."""
 
 
 @dataclass
-class _Tensor:
-    """One tensor's buffers as committed, those of its open message, and the selector's states."""
+class TensorState:
+    """One tensor's buffers as committed, those of its open message, and the selector's states.
+
+    What a revocable commit replaced is in `then`, or, once a message was encoded, in `before`.
+    """
 
     now: Buffers
     then: Buffers
     selector: list[Any] | None = None
     next_selector: list[Any] | None = None
     open: bool = False
+    revocable: bool = False
+    aside: bool = False
+    before: Buffers = field(default_factory=dict)
+    selector_before: list[Any] | None = None
 
 
 @dataclass
@@ -57,8 +65,8 @@ class ErrorFeedback:
     most one unit in the last place of the larger of the two.
 
     Residuals are float32, also where gradients have 16 bits, and float64 where they are. State: two
-    such buffers of the tensor's size for each name. Residuals are in gradient units, so a change of
-    the learning rate does not touch them.
+    such buffers of the tensor's size for each name, or three (`commit`). Residuals are in gradient
+    units, so a change of the learning rate does not touch them.
 
     Parameters
     ----------
@@ -89,7 +97,7 @@ class ErrorFeedback:
             raise ValueError(f"beta and gamma are finite, not {beta} and {gamma}")
         self.codec, self.beta, self.gamma = codec, beta, gamma
         self.counters = Counters()
-        self._tensors: dict[str, _Tensor] = {}
+        self._tensors: dict[str, TensorState] = {}
 
     def encode(
         self,
@@ -124,21 +132,31 @@ class ErrorFeedback:
         ValueError
             If the codec scales values to be right on average: what it adds would come back.
         """
-        gradient = arrays.gradient(grad).widened()
-        recipe = self.codec.at(name, gradient.bits.size, step).recipe()
+        on_device = arrays.on_device(grad)
+        gradient = (device.gradient if on_device else arrays.gradient)(grad).widened()
+        codec = self.codec.at(name, gradient.bits.size, step)
+        recipe = codec.recipe()
+        if on_device:
+            recipe = device.at_device(recipe)
         if getattr(recipe.select, "unbiased", False):
             raise ValueError("unbiased scaling and error feedback exclude each other")
-        whence = origin(recipe, name, gradient.shape, step, tensors, sender)
         state = self._state(name, gradient)
         total = state.then["residual"].reshape(-1)
         bits = total.view(gradient.bits.dtype)
         pending = self._compensate(gradient.numbers(), state, recipe, total)
         summed = gradient._replace(bits=arrays.read_only(bits))
-        what = "the sum of gradient and residual of"
-        check = partial(check_finite, gradient=summed, name=name, what=what)
-        encoded = encoder.encode_dense(
-            recipe, summed, check, whence, residual=total, pending=pending, states=state.selector
-        )
+        encoded = None
+        if not on_device:
+            encoded = whole.encode_sum(codec, summed, pending, total, name, step, tensors, sender)
+        if encoded is None:
+            whence = origin(recipe, name, gradient.shape, step, tensors, sender)
+            what = "the sum of gradient and residual of"
+            check = partial(check_finite, gradient=summed, name=name, what=what)
+            encode = device.encode_sum if on_device else encoder.encode_dense
+            encoded = encode(
+                recipe, summed, check, whence, residual=total, pending=pending,
+                states=state.selector,
+            )  # fmt: skip
         self._sent(state, encoded, recipe)
         choices = encoded.choices
         state.next_selector = [getattr(choice, "state", None) for choice in choices]
@@ -151,15 +169,35 @@ class ErrorFeedback:
         )
         return encoded.frame
 
-    def commit(self, name: str) -> None:
-        """The last message of `name` was delivered: its residual is now the current one."""
+    def commit(self, name: str, *, final: bool = True) -> None:
+        """The last message of `name` was delivered: its residual is now the current one.
+
+        If it is not final, `revoke` can take it back until `settle`; encode between takes a buffer.
+        """
         state = self._close(name)
         state.now, state.then = state.then, state.now
-        state.selector = state.next_selector
+        state.selector_before, state.selector = state.selector, state.next_selector
+        state.revocable, state.aside = not final, False
 
     def rollback(self, name: str) -> None:
         """The last message of `name` was not delivered: the residual from before it stays."""
         self._close(name)
+
+    def revoke(self, name: str) -> None:
+        """Take the last commit back unless it is final; a message encoded since is for naught."""
+        state = self._tensors.get(name)
+        if state is None or not state.revocable:
+            return
+        if state.aside:
+            state.now, state.before = state.before, state.now
+        else:
+            state.now, state.then = state.then, state.now
+        state.selector, state.revocable = state.selector_before, False
+
+    def settle(self, name: str) -> None:
+        """The last commit of `name` is final."""
+        if name in self._tensors:
+            self._tensors[name].revocable = False
 
     def retain(self, name: str, keys: NDArray[np.int64], values: Numbers) -> None:
         """Keep some of what the open message of `name` set out with, as part of its new residual.
@@ -189,7 +227,10 @@ class ErrorFeedback:
         return iter(list(self._tensors))
 
     def residual(self, name: str) -> NDArray[Any]:
-        """The committed residual of `name`: a read-only view, good until the next `encode`."""
+        """The committed residual of `name`: a read-only view, good until the next `encode`.
+
+        By the CUDA array interface if gradients are on a device.
+        """
         if name not in self._tensors:
             raise StateError(f"no residual of {name!r}; there are {sorted(self._tensors)}")
         return arrays.read_only(self._tensors[name].now["residual"])
@@ -237,130 +278,61 @@ class ErrorFeedback:
             if len(kinds) > 1:
                 raise StateError(f"the buffers of {name!r} differ in shape or type")
             spare = {name: arrays.aligned(old.shape, old.dtype) for name, old in buffers.items()}
-            loaded[name] = _Tensor(buffers, spare, saved.get("selector"))
+            loaded[name] = TensorState(buffers, spare, saved.get("selector"))
         self._tensors = loaded
 
-    def _state(self, name: str, gradient: Gradient) -> _Tensor:
+    def _state(self, name: str, gradient: Gradient) -> TensorState:
         """The tensor's state, or a new one that is not kept yet."""
         dtype = arrays.NUMBERS[gradient.element.type]
         state = self._tensors.get(name)
+        on_device = not isinstance(gradient.bits, np.ndarray)
         if state is None:
-            now = {buffer: arrays.aligned(gradient.shape, dtype) for buffer in self.BUFFERS}
-            for buffer in now.values():
-                buffer.fill(0)
-            return _Tensor(now, {buffer: arrays.aligned(gradient.shape, dtype) for buffer in now})
+            now = self._buffers(gradient, dtype)
+            if not on_device:
+                for buffer in now.values():
+                    buffer.fill(0)
+            return TensorState(now, self._buffers(gradient, dtype))
         if state.open:
             raise StateError(f"the last message of {name!r} is open: commit or rollback it first")
-        residual = state.now["residual"]
+        residual: Any = state.now["residual"]
         if residual.shape != gradient.shape or residual.dtype != dtype:
             raise StateError(
                 f"{name!r} has shape {gradient.shape} of {dtype}, its residual "
                 f"{residual.shape} of {residual.dtype}: reset it first"
             )
+        if on_device:
+            state.now, state.then, state.before = (
+                {buffer: device.buffer(gradient, dtype, old) for buffer, old in buffers.items()}
+                for buffers in (state.now, state.then, state.before)
+            )
+        elif not isinstance(residual, np.ndarray):
+            raise StateError(f"the residual of {name!r} is on a device, the gradient is not")
+        if state.revocable and not state.aside:
+            free = state.before or self._buffers(gradient, dtype)
+            state.before, state.then, state.aside = state.then, free, True
         return state
 
+    def _buffers(self, gradient: Gradient, dtype: Any) -> Buffers:
+        """New ones where the gradient is; zeros if that is a device."""
+        bits: Any = gradient.bits
+        if isinstance(bits, np.ndarray):
+            return {buffer: arrays.aligned(gradient.shape, dtype) for buffer in self.BUFFERS}
+        return {buffer: device.buffer(gradient, dtype) for buffer in self.BUFFERS}
+
     def _compensate(
-        self, numbers: Numbers, state: _Tensor, recipe: Recipe, total: Numbers
+        self, numbers: Numbers, state: TensorState, recipe: Recipe, total: Numbers
     ) -> Sum | None:
         """Write what is to be sent, or say of what it is the sum."""
         kind = total.dtype.type
         before = arrays.read_only(state.now["residual"].reshape(-1))
         return Sum(numbers, before, kind(self.gamma), kind(self.beta), total)
 
-    def _sent(self, state: _Tensor, encoded: encoder.Encoded, recipe: Recipe) -> None:
+    def _sent(self, state: TensorState, encoded: encoder.Encoded, recipe: Recipe) -> None:
         """What else changes once it is known what goes."""
 
-    def _close(self, name: str) -> _Tensor:
+    def _close(self, name: str) -> TensorState:
         state = self._tensors.get(name)
         if state is None or not state.open:
             raise StateError(f"no open message of {name!r}: encode comes before commit or rollback")
         state.open = False
         return state
-
-
-class MomentumFeedback(ErrorFeedback):
-    """Error feedback with the momentum of Deep Gradient Compression, by tensor name.
-
-    The gradient goes through momentum u = m u + g before it is added to what is still to be sent,
-    v = v + u, so that an element that waits a hundred steps arrives with the momentum it would have
-    had. The optimizer must have no momentum of its own for these tensors; at ratio 1 and without
-    masking the messages are then the updates of SGD with momentum.
-
-    State: four float32 or float64 buffers of the tensor's size for each name.
-
-    Parameters
-    ----------
-    codec : Codec, WarmUp or Exclude
-    momentum : float
-        m, from 0 on and below 1.
-    nesterov : bool
-        v = v + g + m u with the new u.
-    masking : bool
-        Whether u forgets the elements that are sent (momentum factor masking), so that they do not
-        go on in a direction that is out of date.
-    clip : float, optional
-        The gradient is first scaled to a norm of at most clip / sqrt(world), as if the sum over all
-        ranks were clipped to `clip` (local gradient clipping).
-    world : int
-        Ranks, for `clip`.
-    """
-
-    BUFFERS = ("residual", "velocity")
-
-    def __init__(
-        self,
-        codec: Policy,
-        *,
-        momentum: float = 0.9,
-        nesterov: bool = False,
-        masking: bool = True,
-        clip: float | None = None,
-        world: int = 1,
-    ) -> None:
-        super().__init__(codec)
-        if not 0 <= momentum < 1:
-            raise ValueError(f"momentum is from 0 on and below 1, not {momentum}")
-        if clip is not None and not clip > 0:
-            raise ValueError(f"clip is a norm above 0, not {clip}")
-        if world < 1:
-            raise ValueError(f"world is at least 1, not {world}")
-        self.momentum, self.nesterov, self.masking = momentum, nesterov, masking
-        self.clip, self.world = clip, world
-
-    def _compensate(
-        self, numbers: Numbers, state: _Tensor, recipe: Recipe, total: Numbers
-    ) -> Sum | None:
-        kind = total.dtype.type
-        if self.clip is not None:
-            numbers = self._clipped(numbers)
-        old = {name: arrays.read_only(state.now[name].reshape(-1)) for name in self.BUFFERS}
-        recipe.kernels.correct(
-            arrays.read_only(numbers),
-            old["velocity"],
-            old["residual"],
-            kind(self.momentum),
-            self.nesterov,
-            state.then["velocity"].reshape(-1),
-            total,
-        )
-        return None
-
-    def _clipped(self, numbers: Numbers) -> Numbers:
-        assert self.clip is not None
-        wide = numbers.astype(np.float64)
-        largest = float(np.abs(wide).max(initial=0.0))
-        if not largest or not isfinite(largest):
-            return numbers
-        norm = largest * sqrt(float(np.square(wide / largest).sum()))
-        limit = self.clip / sqrt(self.world)
-        return numbers if norm <= limit else numbers * numbers.dtype.type(limit / norm)
-
-    def _sent(self, state: _Tensor, encoded: encoder.Encoded, recipe: Recipe) -> None:
-        kept, velocity = encoded.kept, state.then["velocity"].reshape(-1)
-        if not self.masking:
-            return
-        if kept is None:
-            velocity.fill(0)
-        else:
-            zeros = np.zeros(kept.keys.size, velocity.dtype)
-            recipe.kernels.scatter(kept.keys, kept.counts, kept.chunk_log2, zeros, velocity)

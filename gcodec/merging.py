@@ -64,9 +64,8 @@ def merge(frames: Iterable[Any], *, codec: Codec = LOSSLESS) -> Frame:
     if any(parsed.sketch is not None for parsed in parsed_frames):
         return sketching.merge(parsed_frames, codec.backend)
     contents = [unpack_chunks(parsed, kernels, 0, None) for parsed in parsed_frames]
-    first = contents[0].parsed
-    for i, content in enumerate(contents):
-        parsed = content.parsed
+    first = parsed_frames[0]
+    for i, (parsed, content) in enumerate(zip(parsed_frames, contents, strict=True)):
         if parsed.tensors != first.tensors or parsed.header.step != first.header.step:
             raise Mismatch(f"frame {i} holds other tensors or another step than frame 0")
         if content.values().dtype != contents[0].values().dtype:
@@ -79,7 +78,7 @@ def merge(frames: Iterable[Any], *, codec: Codec = LOSSLESS) -> Frame:
         more = content.positions(), content.values()
         size = kernels.add_pairs(keys, values, *more, merged, total)
         keys, values = merged[:size], total[:size]
-    contributions = sum(content.parsed.header.contributions for content in contents)
+    contributions = sum(parsed.header.contributions for parsed in parsed_frames)
     if contributions >= 1 << 32:
         raise LimitExceeded(f"{contributions} contributions do not fit the 32 bits of a frame")
     origin = Origin(first.tensors, first.header.step, contributions)

@@ -218,7 +218,7 @@ def get_codec(recipe: str, *, backend: str = "cpu") -> Codec:
     """
     name, _, text = recipe.partition(":")
     if name == "sketch":
-        raise UnknownRecipeError("sketch is reserved: this version has no count-sketch")
+        raise UnknownRecipeError("sketch is no recipe: see gcodec.CountSketch and SketchAllreduce")
     if name not in RECIPES:
         raise UnknownRecipeError(f"no recipe {name!r}; valid recipes: {', '.join(RECIPES)}")
     make = RECIPES[name]

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import Gradient, read_only
+from .arrays import Gradient, on_host, read_only
 from .errors import LimitExceeded, Mismatch, NonFiniteError
 from .format import ids
 from .format.sections import Tensor
@@ -118,7 +118,8 @@ def check_finite(
     """
     element = gradient.element
     if top >= element.infinity:
-        bad = np.flatnonzero(element.magnitudes(gradient.bits) >= element.infinity)
+        bits = on_host(gradient).bits
+        bad = np.flatnonzero(element.magnitudes(bits) >= element.infinity)
         if keys is not None:
             bad = keys[bad]
         raise NonFiniteError(

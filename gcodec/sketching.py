@@ -8,10 +8,10 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from . import arrays, sketch, sketchframes
+from . import arrays, device, sketch, sketchframes
 from .codec import Codec
 from .decoder import MAX_ELEMENTS
-from .errors import LimitExceeded, Mismatch, NonFiniteError
+from .errors import BackendUnavailableError, LimitExceeded, Mismatch, NonFiniteError
 from .format import frame as wire
 from .format import ids
 from .format.elements import ELEMENTS, Element
@@ -143,7 +143,8 @@ class CountSketch:
         Parameters
         ----------
         grad : array
-            As for `Codec.encode`; float64 for a sketch of that only.
+            As for `Codec.encode`; float64 for a sketch of that only. On a CUDA device it stays
+            there; cells are on the host.
         start : int
 
         Returns
@@ -159,8 +160,16 @@ class CountSketch:
             If an element, or a cell with it, is not finite. Nothing was added.
         LimitExceeded
             If a cell would not fit its integer. Nothing was added.
+        BackendUnavailableError
+            If an array on a device is of another type than the sketch, or the sketch has a unit.
         """
-        gradient = arrays.gradient(grad)
+        on_device = arrays.on_device(grad)
+        if on_device and self.parameters.unit:
+            raise BackendUnavailableError(
+                "no CUDA kernel adds multiples of a unit: leave it out, or copy the gradient to "
+                "the host"
+            )
+        gradient = (device.gradient if on_device else arrays.gradient)(grad)
         values, start = self._typed(gradient), index(start)
         if not 0 <= start <= self.size - values.size:
             raise Mismatch(
@@ -168,8 +177,11 @@ class CountSketch:
                 "whole gradient, or its part and start"
             )
         cells, kernels = self._copy(), load(self._backend)
-        for begin, part in self._parts(values, gradient):
-            sketch.add(part, start + begin, self.parameters, cells, kernels)
+        if on_device:
+            device.add_to_sketch(values, start, self.parameters, cells, kernels)
+        else:
+            for begin, part in self._parts(values, gradient):
+                sketch.add(part, start + begin, self.parameters, cells, kernels)
         self._commit(cells, gradient)
         self.contributions += start == 0
         return self
@@ -254,7 +266,8 @@ class CountSketch:
             The median of the rows (if their number is odd, the default); or the smallest magnitude
             where all rows have one sign, else 0: too small on average, but seldom wrong.
         out : array, optional
-            Where to put estimates of all elements: of the sketch's element type.
+            Where to put estimates of all elements: of the sketch's element type; on a CUDA device,
+            if you like.
 
         Returns
         -------
@@ -272,6 +285,10 @@ class CountSketch:
             if self.size > MAX_ELEMENTS:
                 raise LimitExceeded(f"{self.size} estimates are more than {MAX_ELEMENTS}: pass out")
             out = np.empty(self.shape, table.dtype)
+        if arrays.on_device(out):
+            there = device.Output(out, self._element, self.size, exact=True)
+            there.estimate(self.parameters, table, agree, kernels)
+            return out
         flat = arrays.output(out, self._element, self.size, [self.shape], exact=True)
         sketch.estimate(self.parameters, table, agree, flat, kernels)
         return out
@@ -416,6 +433,7 @@ class CountSketch:
         if not self.parameters.unit:
             if not np.isfinite(cells).all():
                 if gradient is not None:
+                    gradient = arrays.on_host(gradient)
                     top = int(gradient.element.magnitudes(gradient.bits).max(initial=0))
                     check_finite(top, gradient, "")
                 raise NonFiniteError("a cell of the sketch is not finite; nothing changed")

@@ -70,8 +70,8 @@ def verify(frame: Any, against: Any = None, *, backend: str = "cpu") -> Verifica
     >>> gcodec.verify(gcodec.get_codec("reclog:k=2").encode(grad), grad).bound_met
     True
     """
-    content = unpack(frame, load(backend))
-    header = content.parsed.header
+    parsed, content = unpack(frame, load(backend))
+    header = parsed.header
     kept, n, bound = header.n_stored, header.n_elements, header.bound
     if against is None:
         return Verification(kept, n, bound)
@@ -84,7 +84,7 @@ def verify(frame: Any, against: Any = None, *, backend: str = "cpu") -> Verifica
     difference = values[held] - wanted
     allowed = np.zeros(1)
     if header.bound_kind == BoundKind.RELATIVE:
-        tiny = 2.0 ** (content.parsed.element.lowest - 1)
+        tiny = 2.0 ** (content.element.lowest - 1)
         with np.errstate(over="ignore"):
             allowed = bound * np.abs(wanted) + tiny
     elif header.bound_kind != BoundKind.EXACT:

@@ -6,6 +6,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from . import whole
+from .arrays import read_only
 from .codec import Codec
 from .decoder import accumulate, decode
 from .feedback import ErrorFeedback
@@ -48,10 +50,12 @@ def warmup(codecs: Sequence[Policy] = (), dtypes: Sequence[Any] = ("float32",)) 
                 codec = policy.at("", size, 0)
                 exact = replace(codec, select=TopK(ratio=0.01))  # estimates fall back on it
                 values = "auto" if isinstance(codec.quantize, Raw | Cast) else "fixed"
-                whole = replace(codec, select=TopK(ratio=1.0), values=values)  # read another way
-                for each in (codec, exact, whole):
+                full = replace(codec, select=TopK(ratio=1.0), values=values)  # read another way
+                for each in (codec, exact, full):
                     frame = each.encode(grad.reshape(8, -1))
-                    each.encode(grad, tensors=[("", (8, size // 8))])  # of parts, not in one call
+                    for plan in each.plans.values():  # as several threads do
+                        whole.in_ranges(plan, read_only(grad.view(plan.pattern)), 0)
+                    each.encode(grad, step=1 << 63)  # of parts, since that is a rare one
                     decode(frame)
                     sums = np.float64 if dtype == np.float64 else np.float32
                     accumulate(frame, np.zeros(size, sums))

@@ -1,32 +1,37 @@
-"""Encodes in one kernel call, without the Python that lies between kernels otherwise.
+"""Encodes in few kernel calls, without the Python that lies between kernels otherwise.
 
-For what is asked of most gradients (`kernels.cpu.whole`). What the call needs of codec, shape and
+For what is asked of most gradients (`kernels.cpu.whole`). What the calls need of codec, shape and
 name is worked out once, and kept with the codec as a plan.
 """
 
 from collections.abc import Hashable
-from typing import TYPE_CHECKING, Any, Final
+from itertools import accumulate
+from operator import index
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import scratch
-from .arrays import element_of, read_only
+from .arrays import Gradient, Numbers, element_of, read_only
+from .encoder import Encoded
 from .format import ids
 from .format.directory import choose_chunk_log2, count_chunks
 from .format.draws import GOLDEN, LOW_64
-from .format.elements import Element
+from .format.elements import Element, Patterns
 from .format.frame import Frame
 from .format.header import Header
 from .format.sections import build_tensors
+from .gathering import Kept
 from .kernels import plans as told
-from .kernels.plans import MORE_WORK, NOT_TAKEN, WRITTEN
-from .packing.compiled import ALLOWED
-from .packing.layout import MAX_WIDTH
-from .parallel import LEAST, get_threads
+from .kernels.plans import MORE_FRAME, MORE_WORK, NOT_TAKEN, WRITTEN
+from .packing.compiled import ALLOWED, rows_of
+from .parallel import LEAST, get_threads, run, split
 from .quantize import Raw, ReciprocalLog
-from .request import Origin, Sender, origin
+from .request import Layout, Origin, Sender, origin
 from .select import SampledQuantile, Threshold, TopK
+from .select.contract import Decision
+from .statistics import SLACK, STRIDE, Sum
 
 if TYPE_CHECKING:
     from .codec import Codec
@@ -43,25 +48,30 @@ Scratch = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 _Array: Final = np.ndarray
 _BYTES: Final = np.dtype(np.uint8)
 _NOTHING: Final = np.empty(0, np.uint8)
+_NO_RESIDUAL: Final = np.empty(0, np.float32)
 _spare: Final[list[Scratch]] = []
 
 
 class Plan:
-    """What is the same for every gradient of a codec, shape, type, name and sender.
+    """What is the same for every gradient of a codec, shape, type, name, sender and layout.
 
     facts : as `kernels.plans` has them
+    known : the least magnitude pattern that is kept, or None if that is to be found
     work, frame : bytes that were enough the last time
     """
 
-    __slots__ = ("facts", "frame", "kernel", "n", "pattern", "work")
+    __slots__ = (
+        "chunk_log2", "chunks", "facts", "frame", "kernel", "kernels", "known", "n", "pattern",
+        "work",
+    )  # fmt: skip
 
     def __init__(self, codec: "Codec", element: Element, whence: Origin, n: int) -> None:
-        recipe, item = codec.recipe(), element.pattern.itemsize
-        (tensor,) = whence.tensors
-        select, quantize = codec.select, codec.quantize
-        self.kernel, self.n, self.pattern = recipe.kernels.whole_encoder(), n, element.pattern
-        chunk_log2 = choose_chunk_log2(n, select.density(n))
-        width = n // tensor.shape[0] if len(tensor.shape) > 1 else 0
+        item, select, quantize = element.pattern.itemsize, codec.select, codec.quantize
+        self.kernels = kernels = codec.recipe().kernels
+        self.kernel, self.n, self.pattern = kernels.whole_encoder(), n, element.pattern
+        self.chunk_log2 = chunk_log2 = choose_chunk_log2(n, select.density(n))
+        self.chunks = count_chunks(n, chunk_log2)
+        shapes, widest = rows_of(whence.tensors)
         rows, dims = build_tensors(whence.tensors, element.type)
         bound_kind, bound, scale, levels = ids.BoundKind.EXACT, 0.0, b"", 0
         if isinstance(quantize, ReciprocalLog):
@@ -70,7 +80,7 @@ class Plan:
             scale = np.append(starts[1:-1], points).tobytes()
         header = Header(
             n_elements=n,
-            n_chunks=count_chunks(n, chunk_log2),
+            n_chunks=self.chunks,
             chunk_log2=chunk_log2,
             elem_dtype=element.type,
             bound_kind=bound_kind,
@@ -78,7 +88,8 @@ class Plan:
             contributions=whence.contributions,
             rank=whence.rank,
             world=whence.world,
-            layout_key=recipe.kernels.xxh64(np.frombuffer(rows + dims, np.uint8), 0),
+            n_tensors=len(whence.tensors),
+            layout_key=kernels.xxh64(np.frombuffer(rows + dims, np.uint8), 0),
         )
         head, allowed = header.to_bytes() + rows + dims, ALLOWED[codec.keys]
         facts = np.zeros(told.ALLOWED, np.int64)
@@ -90,15 +101,19 @@ class Plan:
         elif isinstance(select, SampledQuantile):
             k, samples, facts[told.RANK], facts[told.OFF] = select.sampling(n)
             facts[told.ABOUT if samples else told.WANTED], facts[told.SAMPLES] = k, samples
-            seeds = np.array([select.seed * GOLDEN & LOW_64, tensor.name_hash], np.uint64)
+            hashed = whence.tensors[0].name_hash
+            seeds = np.array([select.seed * GOLDEN & LOW_64, hashed], np.uint64)
             facts[[told.SEED, told.NAME]] = seeds.view(np.int64)
         facts[told.FIXED] = codec.values == "fixed"
         facts[told.WHOLE] = isinstance(quantize, Raw) and codec.keys == "auto"
-        if allowed[ids.KeyCodec.COLUMNS] and width <= MAX_WIDTH:
-            facts[told.WIDEST] = width
+        if allowed[ids.KeyCodec.COLUMNS]:
+            facts[told.WIDEST] = widest
         facts[told.TENSORS], facts[told.HEAD], facts[told.LEVELS] = len(rows), len(head), levels
-        parts = facts, allowed, [0, width], _words(head), _words(scale)
+        facts[told.SHAPES], table = len(shapes), np.array(shapes, np.int64).reshape(-1)
+        parts = facts, allowed, table, _words(head), _words(scale)
         self.facts = np.concatenate(parts, dtype=np.int64)
+        estimated = facts[told.WANTED] or facts[told.SAMPLES]
+        self.known = None if estimated else element.pattern.type(facts[told.THRESHOLD] + 1)
         wanted = int(facts[told.WANTED] + facts[told.ABOUT])
         likely, room = wanted or n // 64, wanted * 3 // 2 + n // 500 if wanted else n // 64
         self.work = (room + 256) * (item + 5)
@@ -110,35 +125,65 @@ def _words(data: bytes) -> NDArray[np.int64]:
     return np.frombuffer(data + bytes(-len(data) % 8), np.uint8).view(np.int64)
 
 
-class Plans(dict[Hashable, Plan | None]):
-    """Plans by shape, dtype, name and sender; a copy of a codec makes its own."""
+class Plans(dict[Hashable, Plan]):
+    """Plans by shape, dtype, name, sender and layout; a copy of a codec makes its own."""
 
     def __reduce__(self) -> Any:
         return Plans, ()
 
 
-def encode(codec: "Codec", grad: Any, name: str, step: int, sender: Sender | None) -> Frame | None:
+def encode(
+    codec: "Codec",
+    grad: Any,
+    name: str,
+    step: int,
+    tensors: Layout | None,
+    sender: Sender | None,
+) -> Frame | None:
     """The frame of a gradient, or None if it must be made of parts: `gcodec.encoder` says why."""
     if type(grad) is not _Array or type(step) is not int:
         return None
+    plan: Plan | None
     try:
-        plan = codec.plans[grad.shape, grad.dtype, name, sender]
-    except KeyError:
-        plan = _plan(codec, grad.shape, grad.dtype, name, sender)
-    except TypeError:  # a sender that is no tuple
-        return None
+        plan = codec.plans[grad.shape, grad.dtype, name, sender, tensors]
+    except (KeyError, TypeError):  # or a layout that is no tuple
+        plan = _plan(codec, grad.shape, grad.dtype, name, tensors, sender)
     if plan is None or not 0 <= step <= LARGEST_STEP or not grad.flags.c_contiguous:
-        return None
-    if plan.n >= 2 * LEAST and get_threads() > 1:
         return None
     bits = grad.view(plan.pattern)
     if bits.ndim != 1:
         bits = bits.reshape(-1)
     bits.setflags(False)  # type: ignore[call-arg] # by keyword it takes three times as long
-    return _run(plan, bits, step)
+    if plan.n >= 2 * LEAST and get_threads() > 1:
+        return in_ranges(plan, bits, step)
+    return _at_once(plan, bits, step)
 
 
-def _run(plan: Plan, bits: NDArray[Any], step: int) -> Frame | None:
+def encode_sum(
+    codec: "Codec",
+    summed: Gradient,
+    pending: Sum | None,
+    total: Numbers,
+    name: str,
+    step: int,
+    tensors: Layout | None,
+    sender: Sender | None,
+) -> Encoded | None:
+    """The frame of what is `pending`, or of `total`, and what it does not carry in `total`.
+
+    `summed` are the patterns of `total`. None if that must be made of parts, as by `encode`.
+    """
+    if type(step) is not int or not 0 <= step <= LARGEST_STEP:
+        return None
+    plan: Plan | None
+    try:
+        plan = codec.plans[summed.shape, total.dtype, name, sender, tensors]
+    except (KeyError, TypeError):
+        plan = _plan(codec, summed.shape, total.dtype, name, tensors, sender)
+    return None if plan is None else _collected(plan, summed.bits, step, pending, total)
+
+
+def _at_once(plan: Plan, bits: Patterns, step: int) -> Frame | None:
     try:
         work, frame = _spare.pop()
     except IndexError:
@@ -147,36 +192,147 @@ def _run(plan: Plan, bits: NDArray[Any], step: int) -> Frame | None:
         work = scratch.empty(plan.work, np.uint8)
     if frame.size < plan.frame:
         frame = scratch.empty(plan.frame, np.uint8)
-    while True:
-        what, size = plan.kernel(bits, plan.facts, step, work, frame)
-        if what in (WRITTEN, NOT_TAKEN):
-            break
+    what, size = plan.kernel(bits, plan.facts, step, work, frame)
+    while what != WRITTEN:
+        if what == NOT_TAKEN:
+            return None
         if what == MORE_WORK:
             plan.work = size
             work = scratch.empty(size, np.uint8)
         else:
             plan.frame = size
             frame = scratch.empty(size, np.uint8)
-    if size <= COPIED or size < frame.size // 8 * 7:
-        own = _Array.__new__(Frame, size, _BYTES, frame[:size].tobytes())
-    else:
-        own, frame = read_only(frame[:size]).view(Frame), _NOTHING
+        what, size = plan.kernel(bits, plan.facts, step, work, frame)
+    if size > COPIED:
+        return _cut(frame, size)
     if work.size + frame.size <= MOST_SPARE:
         _spare.append((work, frame))
-    return own if what == WRITTEN else None
+    return _Array.__new__(Frame, size, _BYTES, frame[:size].tobytes())
+
+
+def _cut(frame: NDArray[np.uint8], size: int) -> Frame:
+    """The frame at the start of scratch: there if it is most of it and large, or else copied."""
+    if size <= COPIED or size < frame.size // 8 * 7:
+        own: Frame = _Array.__new__(Frame, size, _BYTES, frame[:size].tobytes())
+        return own
+    return read_only(frame[:size]).view(Frame)
+
+
+class _Collected(NamedTuple):
+    """What ranges hold from a magnitude on: `sizes[i]` elements from `starts[i]` on.
+
+    looked : how many elements were looked at before room was short
+    """
+
+    keys: NDArray[np.uint32]
+    values: Patterns
+    starts: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    looked: int
+    top: int
+
+
+def in_ranges(plan: Plan, bits: Patterns, step: int) -> Frame | None:
+    """The frame by several threads, or none as by `encode`."""
+    encoded = _collected(plan, bits, step, None, _NO_RESIDUAL)
+    return None if encoded is None else encoded.frame
+
+
+def _collected(
+    plan: Plan, bits: Patterns, step: int, pending: Sum | None, residual: Numbers
+) -> Encoded | None:
+    """Elements of a range for each thread, then the frame of them all."""
+    kernels, kind, n = plan.kernels, plan.pattern.type, plan.n
+    floor, exact = plan.known, False
+    if floor is None:
+        if pending is None:
+            found, exact = kernels.first_floor(bits, plan.facts, step)
+        else:
+            found, exact, there = kernels.first_floor_of_sum(*pending, bits, plan.facts, step)
+            pending = None if there else pending
+        floor = kind(found)
+    each = plan.pattern.itemsize + 5
+    while True:
+        got = _collect(plan, bits, floor, pending, plan.work // each / n)
+        if got.looked == n:
+            break
+        if plan.known is None and not exact:
+            return None
+        likely = int(got.sizes.sum()) * n // max(got.looked, 1) * 9 // 8
+        plan.work = (min(max(2 * got.keys.size, likely), n) + SLACK) * each
+    joint = scratch.empty(got.keys.size, np.uint8)
+    frame = scratch.empty(plan.frame, np.uint8)
+    while True:
+        what, size, kept = kernels.finish_whole(
+            n, got.keys, got.values, joint, got.starts, got.sizes, got.counts, floor, exact,
+            kind(got.top), residual, plan.facts, step, frame,
+        )  # fmt: skip
+        if what != MORE_FRAME:
+            break
+        plan.frame = size
+        frame = scratch.empty(size, np.uint8)
+    if what != WRITTEN:
+        return None
+    chosen = got.keys[:kept], got.values[:kept], got.counts[0], plan.chunk_log2
+    return Encoded(
+        _cut(frame, size),
+        Kept(*chosen, int(floor), got.top, None, ()),
+        (Decision(int(floor) - 1, 0, kept),),
+    )
+
+
+def _collect(
+    plan: Plan, bits: Patterns, floor: Any, pending: Sum | None, share: float
+) -> _Collected:
+    """Elements from a magnitude on, with room for a share of each range."""
+    kernels, log2 = plan.kernels, plan.chunk_log2
+    ranges = split(plan.n, LEAST, STRIDE) or [(0, plan.n)]
+    rooms = [min(int(share * (stop - start)), stop - start) + SLACK for start, stop in ranges]
+    ends = [0, *accumulate(rooms)]
+    keys, values = (scratch.empty(ends[-1], kind) for kind in (np.uint32, plan.pattern))
+    sizes, counts = np.zeros(len(ranges), np.int64), np.zeros((len(ranges), plan.chunks), np.int64)
+    number = {start: part for part, (start, _) in enumerate(ranges)}
+
+    def collect(start: int, stop: int) -> tuple[int, int]:
+        part = number[start]
+        place = slice(ends[part], ends[part + 1])
+        where = start, floor, log2, 0, 0, keys[place], values[place], counts[part]
+        if pending is None:
+            at, sizes[part], top = kernels.collect(bits[start:stop], *where)
+        else:
+            sums = pending.part(start, stop)
+            at, sizes[part], top = kernels.collect_sum(*sums, sums.out.view(plan.pattern), *where)
+        return at, top
+
+    looked, tops = zip(*run(collect, ranges), strict=True)
+    return _Collected(keys, values, np.array(ends), sizes, counts, sum(looked), max(tops))
 
 
 def _plan(
-    codec: "Codec", shape: tuple[int, ...], dtype: np.dtype[Any], name: str, sender: Sender | None
+    codec: "Codec",
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    name: str,
+    tensors: Layout | None,
+    sender: Sender | None,
 ) -> Plan | None:
     """The plan, which is kept; none if the codec or the gradient is not of the common kind."""
-    plan, element, n = None, element_of(dtype), int(np.prod(shape, dtype=np.int64))
-    if element is not None and n and _is_common(codec):
-        whence = origin(codec.recipe(), name, shape, 0, None, sender)
-        plan = Plan(codec, element, whence, n)
-    if len(codec.plans) >= MOST_PLANS:
-        codec.plans.clear()
-    codec.plans[shape, dtype, name, sender] = plan
+    element, n = element_of(dtype), int(np.prod(shape, dtype=np.int64))
+    if element is None or not n or not _is_common(codec):
+        return None
+    try:
+        if tensors is not None:
+            tensors = tuple((part, tuple(map(index, lengths))) for part, lengths in tensors)
+        key = shape, dtype, name, sender, tensors
+        plan = codec.plans.get(key)
+    except (TypeError, ValueError):  # the parts say what is wrong
+        return None
+    if plan is None:
+        plan = Plan(codec, element, origin(codec.recipe(), name, shape, 0, tensors, sender), n)
+        if len(codec.plans) >= MOST_PLANS:
+            codec.plans.clear()
+        codec.plans[key] = plan
     return plan
 
 

@@ -5,6 +5,8 @@ from threading import Barrier
 
 import numpy as np
 
+from gcodec.collectives.communicator import RIDES
+
 
 class Group:
     """What the ranks of a communicator share."""
@@ -22,6 +24,12 @@ class FakeCommunicator:
     def __init__(self, rank, group, nodes=None):
         self.rank, self.size, self._group = rank, len(group.slots), group
         self._nodes = nodes
+
+    def announce(self, head, rider):
+        assert rider.size <= RIDES
+        everyone = self._exchange((np.array(head), np.array(rider)))
+        assert {each.size for each, _ in everyone} == {head.size}
+        return iter([(each.copy(), rider.copy()) for each, rider in everyone])
 
     def allgather(self, message):
         messages = self._exchange(np.array(message))
@@ -53,6 +61,15 @@ class FakeCommunicator:
         messages = list(self._group.slots)
         self._group.barrier.wait()
         return messages
+
+
+def raised(work, *arguments, **named):
+    """The error that a call ends with, if it does."""
+    try:
+        work(*arguments, **named)
+    except Exception as error:
+        return error
+    return None
 
 
 def run_ranks(size, program, per_node=None):

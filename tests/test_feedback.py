@@ -311,3 +311,70 @@ def test_what_a_collective_drops_is_retained_until_rollback():
     assert memory.residual("w").tolist() == [[4, 1], [0, 2.5]]
     with pytest.raises(gcodec.StateError, match="no open message of 'w'"):
         memory.retain("w", np.array([0]), np.array([1], np.float32))
+
+
+def states_equal(state, other):
+    same = [same_bits(state[key], other[key]) for key in state if key != "selector"]
+    return all(same) and state["selector"] == other["selector"]
+
+
+@pytest.mark.parametrize("recipe", ["topk:k=9", "sidco:ratio=0.1"])
+@pytest.mark.parametrize("kind", [gcodec.ErrorFeedback, gcodec.MomentumFeedback])
+@given(
+    steps=st.lists(
+        st.tuples(st.booleans(), st.sampled_from(["commit", "may revoke", "rollback", "NaN"])),
+        max_size=8,
+    )
+)
+@settings(max_examples=40)
+def test_a_commit_that_is_not_final_can_be_revoked(kind, recipe, steps):
+    """Before or after the next message is encoded; as if the message had never been."""
+    codec, rng = gcodec.get_codec(recipe), np.random.default_rng(0)
+    memory = kind(codec)
+    memory.encode("w", rng.standard_normal(200, np.float32))
+    memory.commit("w")
+    now = before = memory.state_dict()["w"]
+    for revoked, then in steps:
+        grad = rng.standard_normal(200, np.float32)
+        if then == "NaN":
+            with pytest.raises(gcodec.NonFiniteError):
+                memory.encode("w", np.full(200, np.nan, np.float32))
+        else:
+            like = kind(codec)
+            like.load_state_dict({"w": now})
+            assert bytes(memory.encode("w", grad)) == bytes(like.encode("w", grad))
+            like.commit("w")
+        if revoked:
+            memory.revoke("w")
+            memory.revoke("w")
+            now = before
+        else:
+            memory.settle("w")
+        if then == "rollback" or (then != "NaN" and revoked):
+            memory.rollback("w")
+        elif then != "NaN":
+            memory.commit("w", final=then == "commit")
+            before = now if then == "may revoke" else like.state_dict()["w"]
+            now = like.state_dict()["w"]
+        if then in ("rollback", "NaN") or revoked:
+            before = now
+        assert states_equal(memory.state_dict()["w"], now)
+    memory.revoke("w")
+    assert states_equal(memory.state_dict()["w"], before)
+    memory.revoke("no such name")
+    memory.settle("no such name")
+
+
+@pytest.mark.parametrize(("settled", "buffers"), [(True, 2), (False, 3)])
+def test_buffers_take_turns(settled, buffers):
+    memory, grad = gcodec.ErrorFeedback(CODEC), np.ones(50, np.float32)
+    places = set()
+    for _ in range(12):
+        memory.encode("w", grad)
+        if not settled:
+            memory.settle("w")
+        memory.commit("w", final=False)
+        if settled:
+            memory.settle("w")
+        places.add(memory.residual("w").ctypes.data)
+    assert len(places) == buffers

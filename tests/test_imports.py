@@ -17,9 +17,10 @@ LAYERS = (
     ("kernels",),
     ("packing", "select", "quantize", "sketch"),
     (
-        "arrays", "statistics", "dense", "encoder", "decoder", "codec", "feedback", "recipes",
-        "inspection", "merging", "slicing", "verification", "request", "gathering", "rounding",
-        "policy", "scaling", "sketchframes", "sketching", "warming", "whole", "device",
+        "arrays", "statistics", "dense", "encoder", "decoder", "codec", "feedback", "momentum",
+        "recipes", "inspection", "merging", "slicing", "verification", "request", "gathering",
+        "rounding", "policy", "scaling", "sketchframes", "sketching", "warming", "whole", "device",
+        "deviceframes",
     ),
     ("collectives", "fusion"),
     ("mpi", "integrations"),

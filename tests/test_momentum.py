@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import gcodec
-from gcodec.feedback import MomentumFeedback
+from gcodec.momentum import MomentumFeedback
 
 ALL = gcodec.Codec(gcodec.Dense(), gcodec.Raw())
 SOME = gcodec.Codec(gcodec.TopK(0.05), gcodec.Raw())

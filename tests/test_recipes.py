@@ -115,7 +115,7 @@ def test_every_recipe_is_tested_and_documented():
         ("qsgd:scales=0", "scales"),
         ("qsgd:scales=column", "row or tensor"),
         ("topk:scales=512", "leave scales out"),
-        ("sketch", "reserved"),
+        ("sketch", "no recipe"),
         ("topk:per_tensor=yes", "per_tensor"),
         ("threshold:threshold=1,relative_to=mean", "relative_to"),
         ("dense:ratio=0.1", "keys="),

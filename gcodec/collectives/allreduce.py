@@ -19,11 +19,12 @@ from ..kernels import load
 from ..policy import Policy
 from ..request import Layout, origin
 from . import allgather, dense, gtopk, hierarchical, oktopk, plain, quantized, split
-from .communicator import Communicator
+from .communicator import RIDES, Communicator
 from .costs import MODELS, Costs, Load, Plan, choose, measure
-from .descriptor import DESCRIPTOR, MAGIC, READY, VERSION, check_agreement, failure_status
-from .exchange import Call, Exchange, Part, sum_type
-from .pending import FORMS, Pending
+from .descriptor import DESCRIPTOR, check_agreement, descriptor, failure_status
+from .exchange import NOTHING, Bytes, Call, Exchange, Part, sum_type
+from .outcome import Outcome
+from .pending import FORMS, Pending, Wanted
 
 Algorithm = Callable[[Exchange], list[Part]]
 ALGORITHMS: Final[dict[str, Algorithm]] = {
@@ -37,6 +38,8 @@ ALGORITHMS: Final[dict[str, Algorithm]] = {
     "plain": plain.reduce,
 }
 AUTO: Final = "auto"
+LATE: Final = "allgather"
+"""The algorithm after which ranks hear only with the next call that one could not decode."""
 WITHOUT_FRAME: Final = ("hierarchical", "plain")
 """Algorithms that start from the gradient itself."""
 NO_GRADIENT: Final = Gradient(arrays.read_only(np.empty(0, FLOAT32.pattern)), FLOAT32, (0,))
@@ -60,8 +63,8 @@ class Allreduce:
     codec : Codec, WarmUp or Exclude
         The same on every rank.
     feedback : ErrorFeedback, optional
-        Of the same codec; its residual is committed when the exchange succeeded on all ranks, else
-        rolled back.
+        Of the same codec; its residual is committed when the exchange succeeded, else rolled back.
+        Of one `Allreduce` at a time: `finish` before another one takes it over.
     op : {"mean", "sum"}
     algorithm : {"allgather", "split", "dense", "auto", "gtopk", "oktopk", "quantized", \
 "hierarchical", "plain"}
@@ -73,7 +76,7 @@ class Allreduce:
     ----------
     bytes_sent : int
         Bytes this rank has handed over so far, each once however many ranks receive it: 64 for each
-        call, its frames or parts of them, and 8 or more whenever ranks agree.
+        call, its frames or parts of them, and 8 or more whenever ranks agree again.
     codec_seconds : float
         Seconds spent encoding and decoding so far.
     server : ErrorFeedback or None
@@ -110,6 +113,8 @@ class Allreduce:
         self._communicator = communicator
         self._kernels = load(codec.at("", 0, 0).backend)
         self._sequence = 0
+        self._outcome = Outcome()
+        self._says = f"{op} {algorithm} {codec!r}"
         self._heads: Allreduce | None = None
         self._costs: Costs | None = None
         self._plan: Plan | None = None
@@ -155,8 +160,11 @@ class Allreduce:
             On every rank, with the same text, if ranks disagree on codec, algorithm, name, shape,
             step or the number of calls, or if encoding or decoding failed on one; there the error
             is chained to its cause. No residual and no `out` changed.
+
+            Where decoding fails after an `allgather`, ranks that could decode return the sum, and
+            raise in their next call or `finish`. Residuals are then those from before this call.
         """
-        return self.start(name, grad, step=step, tensors=tensors, out=out, form=form).wait()
+        return self._start(name, grad, step, tensors, out, form, at_once=True).wait()
 
     def start(
         self,
@@ -183,6 +191,36 @@ class Allreduce:
         RankMismatchError
             As of a call, unless it is a failure to decode, which `wait` raises.
         """
+        return self._start(name, grad, step, tensors, out, form, at_once=False)
+
+    def finish(self) -> None:
+        """Wait until all ranks have said that they have the last sum; all of them must call it.
+
+        Before residuals are saved, handed to another `Allreduce`, or relied on otherwise.
+
+        Raises
+        ------
+        RankMismatchError
+            On every rank, if one could not decode, or made another call meanwhile. Residuals are
+            those from before the last call.
+        """
+        if self._outcome.unknown:
+            mine = self._blank(None)
+            mine["codec"] = self._hash("finish")
+            self._agree(mine)
+
+    def _start(
+        self,
+        name: str,
+        grad: Any,
+        step: int,
+        tensors: Layout | None,
+        out: NDArray[Any] | None,
+        form: str,
+        *,
+        at_once: bool,
+    ) -> Pending:
+        """Begin a call; if it is waited for at once, a short frame goes with the descriptor."""
         started = perf_counter()
         gradient, frame, failure = NO_GRADIENT, Frame(b""), None
         rank, size = self._communicator.rank, self._communicator.size
@@ -212,22 +250,27 @@ class Allreduce:
                 )
         except Exception as error:  # whatever it is, the others must hear of it, or wait for ever
             failure = error
-        self._settle(0, perf_counter() - started)
+        self._account(0, perf_counter() - started)
         memories = [(self.feedback, name)] if self.feedback is not None and frame.size else []
         try:
             mine = self._describe(name, gradient, tensors, step, form, frame, failure)
-            descriptors = self._agree(mine, failure)
+            if failure is not None:
+                self._agree(mine, failure)
             call = Call(codec, self.feedback, self.server, name, step, gradient, frame)
             between = partial(self._between, name, gradient, step, tensors)
-            exchange = Exchange(self._communicator, call, memories, descriptors, between)
+            exchange = Exchange(self._communicator, call, memories, between)
+            rider = frame if at_once and self._rides(frame) else NOTHING
+            exchange.agreed(self._agree(mine, None, np.asarray(rider), exchange.admit))
             self._plan = self._choose(exchange)
             finish = self._begin(exchange, self._plan.algorithm)
         except BaseException:
             for memory, opened in memories:
                 memory.rollback(opened)
             raise
-        divisor, whence = size if self.op == "mean" else 1, whence._replace(contributions=size)
-        return Pending(exchange, finish, self._settle, form, result, divisor, whence)
+        whence = whence._replace(contributions=size)
+        wanted = Wanted(form, result, size if self.op == "mean" else 1, whence)
+        late = self._plan.algorithm == LATE
+        return Pending(exchange, finish, late, self._outcome, self._account, wanted)
 
     def plan(self) -> Plan:
         """The algorithm of the last call, the times that were predicted for all, and the reason.
@@ -247,7 +290,7 @@ class Allreduce:
             return partial(allgather.finish, exchange, allgather.start(exchange))
         return partial(ALGORITHMS[algorithm], exchange)
 
-    def _settle(self, bytes_sent: int, codec_seconds: float) -> None:
+    def _account(self, bytes_sent: int, codec_seconds: float) -> None:
         self.bytes_sent += bytes_sent
         self.codec_seconds += codec_seconds
 
@@ -262,11 +305,9 @@ class Allreduce:
         failure: Exception | None,
     ) -> NDArray[np.void]:
         """This rank's descriptor."""
-        mine = np.zeros(1, DESCRIPTOR)
-        mine["magic"], mine["version"], mine["sequence"] = MAGIC, VERSION, self._sequence
-        mine["status"] = READY if failure is None else failure_status(failure)
+        mine = self._blank(failure)
         if failure is None:
-            mine["codec"] = self._hash(f"{self.op} {self.algorithm} {form} {self.codec!r}")
+            mine["codec"] = self._hash(f"{form} {self._says}")
             mine["name"] = self._hash(name) & 0xFFFF_FFFF
             parts = [(part, tuple(map(int, shape))) for part, shape in tensors or ()]
             mine["layout"] = self._hash(f"{gradient.shape} {parts}") & 0xFFFF_FFFF
@@ -275,17 +316,41 @@ class Allreduce:
             if frame.size:
                 header = read_header(bytes(frame[:HEADER_SIZE]), self._kernels.xxh64)
                 mine["stored"], mine["chunk_log2"] = header.n_stored, header.chunk_log2
-        self._sequence += 1
         return mine
 
-    def _agree(self, mine: NDArray[np.void], failure: Exception | None) -> NDArray[np.void]:
-        """All ranks' descriptors, once they agree."""
-        everyone = self._communicator.allgather(mine.view(np.uint8)).view(DESCRIPTOR).reshape(-1)
-        self.bytes_sent += DESCRIPTOR.itemsize
-        try:
-            check_agreement(everyone)
-        except Exception as error:
-            raise error from failure
+    def _blank(self, failure: Exception | None) -> NDArray[np.void]:
+        """A descriptor that says how this rank is."""
+        self._sequence += 1
+        status = self._outcome.status() or failure_status(failure)
+        return descriptor(self._sequence - 1, status)
+
+    def _rides(self, frame: Frame) -> bool:
+        """Whether a frame is short, and would be sent to all ranks anyway."""
+        last = self._plan.algorithm if self.algorithm == AUTO and self._plan else self.algorithm
+        return last == LATE and frame.size <= RIDES
+
+    def _agree(
+        self,
+        mine: NDArray[np.void],
+        failure: Exception | None = None,
+        rider: Bytes = NOTHING,
+        admit: Callable[[int, Bytes], None] | None = None,
+    ) -> NDArray[np.void]:
+        """All ranks' descriptors, once they agree; frames that come with them are admitted."""
+        heads = []
+        announced = self._communicator.announce(mine.view(np.uint8), rider)
+        for rank, (head, frame) in enumerate(announced):
+            heads.append(head)
+            if frame.size and admit is not None:
+                admit(rank, frame)
+            if rank == self._communicator.rank:
+                self.bytes_sent += head.size + frame.size
+        everyone = np.concatenate(heads).view(DESCRIPTOR)
+        if not self._outcome.learn(everyone):
+            try:
+                check_agreement(everyone)
+            except Exception as error:
+                raise error from failure
         return everyone
 
     def _choose(self, exchange: Exchange) -> Plan:
@@ -311,11 +376,13 @@ class Allreduce:
         tensors: Layout | None,
         communicator: Communicator,
         total: Numbers | None,
+        inner: list[Outcome],
     ) -> Numbers:
         """The sum over the ranks of another communicator, of the same tensor at the same step."""
         if self._heads is None:
             self._heads = Allreduce(communicator, self.codec, feedback=self.feedback, op="sum")
         heads, before = self._heads, (self._heads.bytes_sent, self._heads.codec_seconds)
+        inner.append(heads._outcome)
         grad = None if total is None else total.reshape(gradient.shape)
         try:
             result: Numbers = heads(name, grad, step=step, tensors=tensors)

@@ -1,10 +1,13 @@
 """What collectives need from the network."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+RIDES: Final = 1 << 16
+"""Longest rider of `Communicator.announce`, in bytes."""
 
 
 class Communicator(Protocol):
@@ -21,6 +24,16 @@ class Communicator(Protocol):
     @property
     def size(self) -> int:
         """How many ranks there are."""
+
+    def announce(
+        self, head: NDArray[np.uint8], rider: NDArray[np.uint8]
+    ) -> Iterable[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
+        """Heads of one size, a multiple of eight bytes, from all ranks in rank order, with riders.
+
+        A rider is empty or of at most `RIDES` bytes, as each rank likes, and the others cannot know
+        its size. A network that does not say how long a message is leaves all riders behind: they
+        come out empty, this rank's own as well.
+        """
 
     def allgather(self, message: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Messages of one size from all ranks: uint8[size, message.size]."""

@@ -24,6 +24,7 @@ from .communicator import Communicator
 PROBES: Final = 8
 FIRST_PROBE, LAST_PROBE = 1 << 15, 1 << 21
 PROBE_SECONDS: Final = 5e-3
+TRIES: Final = 3
 SAMPLE: Final = 1 << 18
 
 
@@ -105,10 +106,10 @@ def split_seconds(costs: Costs, load: Load) -> float:
     framed, plain = union * (load.itemsize + key_bytes), float(load.n * load.itemsize)
     first = (1 - 1 / ranks) * float(load.bytes.max())
     second = (ranks - 1) * share * min(framed, plain)
-    reading = union * costs.kept if framed < plain else load.n * costs.number
+    reading = union * costs.kept if framed < plain else 2 * load.n * costs.number
     adding = share * (float(decoding(costs, load).sum()) + 2 * load.n * costs.number)
     cutting = 2 * costs.number * float(load.bytes.max()) / load.itemsize
-    return 5 * costs.latency + (first + second) * costs.byte + cutting + adding + reading
+    return 6 * costs.latency + (first + second) * costs.byte + cutting + adding + reading
 
 
 def dense_seconds(costs: Costs, load: Load) -> float:
@@ -116,7 +117,7 @@ def dense_seconds(costs: Costs, load: Load) -> float:
     ranks, all_bytes = load.bytes.size, load.n * load.itemsize
     wire = 2 * (1 - 1 / ranks) * all_bytes * costs.byte
     own = float(decoding(costs, load).max())
-    return 3 * costs.latency + wire + own + 3 * load.n * costs.number
+    return 6 * costs.latency + wire + own + 6 * load.n * costs.number
 
 
 MODELS: Final[dict[str, Callable[[Costs, Load], float]]] = {
@@ -146,7 +147,7 @@ def measure(communicator: Communicator, kernels: ModuleType, backend: str) -> Co
     latency = min(_slowest(communicator, 8) for _ in range(PROBES))
     size = FIRST_PROBE
     while True:
-        seconds = _slowest(communicator, size)
+        seconds = min(_slowest(communicator, size) for _ in range(TRIES))
         if seconds >= PROBE_SECONDS or size >= LAST_PROBE:
             break
         size *= 4

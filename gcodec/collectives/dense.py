@@ -2,6 +2,7 @@
 
 What a frame would not have carried does not go either, and owners add in rank order: the bits are
 those of `allgather` and `split`. It is the answer where frames are as large as what they hold.
+Checksums of all that is sent go ahead of it.
 """
 
 from itertools import pairwise
@@ -10,7 +11,8 @@ import numpy as np
 
 from .. import decoder
 from ..arrays import Numbers
-from .exchange import Exchange, Part, as_numbers, ends, raw
+from .exchange import Exchange, Part, ends, raw
+from .split import NUMBERS, gather_sums
 
 
 def reduce(exchange: Exchange) -> list[Part]:
@@ -19,7 +21,7 @@ def reduce(exchange: Exchange) -> list[Part]:
     decoded = exchange.attempt(decode, exchange)
     if decoded is None:
         decoded = np.zeros(exchange.n, exchange.dtype)
-    return gather_slices(exchange, bounds, sum_of_slices(exchange, bounds, decoded))
+    return gather_sums(exchange, bounds, NUMBERS, raw(sum_of_slices(exchange, bounds, decoded)))
 
 
 def decode(exchange: Exchange) -> Numbers:
@@ -30,21 +32,14 @@ def decode(exchange: Exchange) -> Numbers:
 
 def sum_of_slices(exchange: Exchange, bounds: list[int], numbers: Numbers) -> Numbers:
     """This rank's range of all ranks' numbers, added in rank order."""
-    lengths = np.diff(bounds)
-    own = np.full(exchange.size, lengths[exchange.rank] * numbers.itemsize, np.int64)
-    slices = [raw(numbers[start:stop]) for start, stop in pairwise(bounds)]
-    total = np.zeros(lengths[exchange.rank], numbers.dtype)
+    start, stop = bounds[exchange.rank : exchange.rank + 2]
+    total = np.zeros(stop - start, numbers.dtype)
+    slices = [numbers[start:stop] for start, stop in pairwise(bounds)]
+    digests = exchange.agree(*map(exchange.digest, slices))[:, exchange.rank]
+    sizes = np.full(exchange.size, total.nbytes, np.int64)
     with np.errstate(over="ignore", invalid="ignore"):
-        for each in as_numbers(exchange.alltoallv(slices, own), numbers.dtype):
-            np.add(total, each, out=total)
+        for rank, message in enumerate(exchange.alltoallv(list(map(raw, slices)), sizes)):
+            each = exchange.numbers(f"rank {rank}", message, digests[rank])
+            if each is not None:
+                np.add(total, each, out=total)
     return total
-
-
-def gather_slices(exchange: Exchange, bounds: list[int], total: Numbers) -> list[Part]:
-    """All ranks' sums as parts of the whole."""
-    sizes = np.diff(bounds).astype(np.int64) * total.itemsize
-    received = as_numbers(exchange.allgatherv(raw(total), sizes), total.dtype)
-    return [
-        Part(start, stop, each)
-        for (start, stop), each in zip(pairwise(bounds), received, strict=True)
-    ]

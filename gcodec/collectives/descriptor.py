@@ -19,8 +19,10 @@ DESCRIPTOR: Final = np.dtype(
      ("bytes", "<u8"), ("step", "<u8"), ("sequence", "<u8")]
 )  # fmt: skip
 MAGIC: Final = 0x44434701
-VERSION: Final = 2
+VERSION: Final = 3
 READY: Final = 0
+LATE: Final = 0x80
+"""Added to a status that is about decoding the sum before this call."""
 FAILURES: Final = (
     "NonFiniteError",
     "UnsupportedDtypeError",
@@ -62,10 +64,28 @@ _AGREED: Final[tuple[tuple[str, str, Says], ...]] = (
 )
 
 
-def failure_status(error: BaseException) -> int:
-    """The number that stands for an error in a descriptor."""
+def descriptor(sequence: int, status: int) -> NDArray[np.void]:
+    """One that says how many calls there were before, how this rank is, and nothing else."""
+    mine = np.zeros(1, DESCRIPTOR)
+    mine["magic"], mine["version"], mine["sequence"] = MAGIC, VERSION, sequence
+    mine["status"] = status
+    return mine
+
+
+def failure_status(error: BaseException | None) -> int:
+    """The number that stands for an error in a descriptor; READY for none."""
+    if error is None:
+        return READY
     name = type(error).__name__
     return FAILURES.index(name) + 1 if name in FAILURES else len(FAILURES) + 1
+
+
+def alike(descriptors: NDArray[np.void]) -> bool:
+    """Whether no rank has failed and ranks differ at most in how much they send."""
+    rest = descriptors.copy()
+    rest["bytes"] = rest["stored"] = 0
+    rows = rest.view(np.uint8).reshape(rest.size, -1)
+    return not descriptors["status"].any() and bool((rows == rows[0]).all())
 
 
 def check_agreement(descriptors: NDArray[np.void]) -> None:
@@ -76,9 +96,19 @@ def check_agreement(descriptors: NDArray[np.void]) -> None:
     RankMismatchError
         Naming the ranks and the first field that differs, in a text that is the same on all ranks.
     """
-    _compare(descriptors, _SPEAKING)
     check_statuses(descriptors["status"], "encoding")
     _compare(descriptors, _AGREED)
+
+
+def check_order(descriptors: NDArray[np.void]) -> None:
+    """Raise the same error on every rank if these are not descriptors of one call.
+
+    Raises
+    ------
+    RankMismatchError
+        Naming the ranks and the first field that differs.
+    """
+    _compare(descriptors, _SPEAKING)
 
 
 def check_statuses(statuses: NDArray[Any], doing: str) -> None:

@@ -5,7 +5,7 @@ returns the sum in parts. What may fail on one rank goes through `attempt`: the 
 the others up to the next `agree`, where all of them raise the same error.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from time import perf_counter
 from types import ModuleType
 from typing import Any, NamedTuple, TypeVar
@@ -18,17 +18,17 @@ from ..arrays import NUMBERS, Gradient, Numbers, read_only
 from ..codec import Codec
 from ..decoder import Content
 from ..dense import Fields
-from ..errors import Mismatch
+from ..errors import Corrupt, Mismatch
 from ..feedback import ErrorFeedback
 from ..format.elements import FLOAT32
 from ..format.frame import Frame
 from .communicator import Communicator
 from .descriptor import READY, check_statuses, failure_status
+from .outcome import Memory, Outcome
 
 Result = TypeVar("Result")
 Bytes = NDArray[np.uint8]
 Sound = Content | Fields
-Memory = tuple[ErrorFeedback, str]
 NOTHING: Bytes = read_only(np.empty(0, np.uint8))
 
 
@@ -76,11 +76,10 @@ class Exchange:
         Its fields are attributes here, too.
     memories : list of (ErrorFeedback, str)
         Open messages, by their names: committed if all goes well, else rolled back.
-    descriptors : structured array
-        Of all ranks, which agree.
     between : callable
-        `between(communicator, gradient)` is the sum over the ranks of another communicator, by the
-        same codec and feedback.
+        `between(communicator, gradient, inner)` is the sum over the ranks of another communicator,
+        by the same codec and feedback; whether that stands is decided here, so its outcome goes
+        into the list `inner`.
     """
 
     def __init__(
@@ -88,22 +87,28 @@ class Exchange:
         communicator: Communicator,
         call: Call,
         memories: list[Memory],
-        descriptors: NDArray[np.void],
-        between: Callable[[Communicator, Numbers | None], Numbers],
+        between: Callable[[Communicator, Numbers | None, list[Outcome]], Numbers],
     ) -> None:
         self.communicator, self.memories, self._between = communicator, memories, between
         self.codec, self.feedback, self.server, self.name, self.step = call[:5]
         self.gradient, self.frame = call.gradient, call.frame
         self.n, self.dtype = int(call.gradient.bits.size), sum_type(call.gradient)
         self.rank, self.size = communicator.rank, communicator.size
-        self.sizes = descriptors["bytes"].astype(np.int64)
-        self.stored = descriptors["stored"].astype(np.int64)
-        self.chunk_log2 = int(descriptors["chunk_log2"][0])
+        self.sizes = self.stored = np.zeros(self.size, np.int64)
+        self.chunk_log2 = 0
         self.kernels = call.codec.recipe().kernels
         self.bytes_sent = 0
         self.codec_seconds = 0.0
         self.failure: Exception | None = None
         self.outdated: list[Memory] = []
+        self.contents: dict[int, Sound | None] = {}
+        self._inner: list[Outcome] = []
+
+    def agreed(self, descriptors: NDArray[np.void]) -> None:
+        """Take what all ranks said; before that, only `admit` may be called."""
+        self.sizes = descriptors["bytes"].astype(np.int64)
+        self.stored = descriptors["stored"].astype(np.int64)
+        self.chunk_log2 = int(descriptors["chunk_log2"][0])
 
     def attempt(self, work: Callable[..., Result], *arguments: Any) -> Result | None:
         """What `work` returns; None if it failed, which `agree` then tells all ranks."""
@@ -116,6 +121,16 @@ class Exchange:
         finally:
             self.codec_seconds += perf_counter() - started
 
+    def check(self) -> None:
+        """Raise what `agree` would if nothing failed on another rank."""
+        if self.failure is not None:
+            statuses = np.full(self.size, READY)
+            statuses[self.rank] = failure_status(self.failure)
+            try:
+                check_statuses(statuses, "decoding")
+            except Exception as error:
+                raise error from self.failure
+
     def agree(self, *numbers: int) -> NDArray[np.int64]:
         """Numbers of all ranks: int64[ranks, numbers].
 
@@ -124,8 +139,7 @@ class Exchange:
         RankMismatchError
             On all ranks, if something failed on one since the descriptors.
         """
-        status = READY if self.failure is None else failure_status(self.failure)
-        mine = np.array([status, *numbers], np.int64)
+        mine = np.array([failure_status(self.failure), *numbers], np.int64)
         everyone = self.communicator.allgather(mine.view(np.uint8))
         self.bytes_sent += mine.nbytes
         told = everyone.reshape(-1).view(np.int64).reshape(self.size, -1)
@@ -135,17 +149,21 @@ class Exchange:
             raise error from self.failure
         return told[:, 1:]
 
-    def commit(self) -> None:
-        """All ranks have the sum: what messages did not carry is now the residual."""
+    def commit(self, *, final: bool) -> None:
+        """There is a sum: what messages did not carry is now the residual."""
         for memory, name in self.memories:
-            memory.commit(name)
+            memory.commit(name, final=final)
         for memory, name in self.outdated:
             memory.reset(name)
+        for outcome in self._inner:
+            outcome.close(kept=True)
 
     def rollback(self) -> None:
         """There is no sum: residuals stay as they were."""
         for memory, name in self.memories:
             memory.rollback(name)
+        for outcome in self._inner:
+            outcome.close(kept=False)
 
     def allgatherv(self, message: Bytes, sizes: NDArray[np.int64]) -> Iterable[Bytes]:
         """As of `Communicator`, counted."""
@@ -157,6 +175,10 @@ class Exchange:
         self.bytes_sent += sum(message.size for message in messages) - messages[self.rank].size
         return self.communicator.alltoallv(messages, sizes)
 
+    def admit(self, rank: int, frame: Bytes) -> None:
+        """A whole frame of a rank, proved into `contents` unless something has failed before."""
+        self.contents[rank] = self.attempt(self._prove, rank, frame, self.n)
+
     def prove(self, frames: Iterable[Bytes], length: int) -> list[Sound] | None:
         """Frames of `length` elements, proved as they arrive; all are received in any case."""
         proved = [
@@ -167,15 +189,29 @@ class Exchange:
 
     def _prove(self, rank: int, frame: Bytes, length: int) -> Sound:
         content = decoder.prove(frame, self.dtype, self.kernels)
-        found = content.parsed.header.n_elements
+        found = content.n
         if found != length:
             raise Mismatch(f"the frame of rank {rank} has {found} elements, not {length}")
         return content
 
+    def digest(self, numbers: Numbers) -> int:
+        """XXH64 of plain numbers, as ranks agree on it before these are sent."""
+        return int(np.uint64(self.kernels.xxh64(read_only(raw(numbers)), 0)).astype(np.int64))
+
+    def numbers(self, sender: str, message: Bytes, digest: int) -> Numbers | None:
+        """Plain numbers as they were sent; None if they are not, or something has failed."""
+        return self.attempt(self._unchanged, sender, message, digest)
+
+    def _unchanged(self, sender: str, message: Bytes, digest: int) -> Numbers:
+        numbers = np.asarray(message).view(self.dtype)
+        if self.digest(numbers) != digest:
+            raise Corrupt(f"the numbers of {sender} do not match their checksum")
+        return numbers
+
     def between(self, communicator: Communicator, gradient: Numbers | None) -> Numbers | None:
         """The sum over another communicator, whose ranks all call this whatever happened before."""
         try:
-            return self._between(communicator, gradient)
+            return self._between(communicator, gradient, self._inner)
         except Exception as error:
             self.failure = self.failure or error
             return None
@@ -207,8 +243,3 @@ def ends(total: int, ranks: int) -> list[int]:
 def raw(numbers: Numbers) -> Bytes:
     """The bytes of contiguous numbers, as a message."""
     return numbers.reshape(-1).view(np.uint8)
-
-
-def as_numbers(messages: Iterable[Bytes], dtype: np.dtype[Any]) -> Iterator[Numbers]:
-    """Messages that are bytes of numbers."""
-    return (np.asarray(message).view(dtype) for message in messages)

@@ -95,5 +95,5 @@ def merge(exchange: Exchange, frame: Any, other: Any, k: int) -> Bytes:
 
 def pairs_of(exchange: Exchange, frame: Any) -> Pairs:
     """Flat positions and numbers of what a frame holds."""
-    content = unpack(frame, exchange.kernels)
+    _, content = unpack(frame, exchange.kernels)
     return content.positions(), content.values()

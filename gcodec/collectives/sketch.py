@@ -26,7 +26,8 @@ from ..format.header import LOW_32
 from ..kernels import load
 from ..sketching import CountSketch, How
 from .communicator import Communicator
-from .descriptor import DESCRIPTOR, MAGIC, READY, VERSION, check_agreement, failure_status
+from .descriptor import DESCRIPTOR, check_agreement, check_order, descriptor, failure_status
+from .exchange import NOTHING
 
 COLUMNS_OF_KEPT: Final = 16
 """Columns for each element that is kept, unless told otherwise."""
@@ -98,18 +99,18 @@ class Sketching:
         self, name: str, layout: Any, step: int, frame: Frame, failure: Exception | None
     ) -> list[NDArray[np.uint8]]:
         """All ranks' frames in rank order, once all agree; or the same error on all."""
-        mine = np.zeros(1, DESCRIPTOR)
-        mine["magic"], mine["version"], mine["sequence"] = MAGIC, VERSION, self._sequence
-        mine["status"] = READY if failure is None else failure_status(failure)
+        mine = descriptor(self._sequence, failure_status(failure))
         mine["codec"], mine["name"] = self.hash(repr(self)), self.hash(str(name)) & LOW_32
         mine["layout"] = self.hash(repr(layout[0])) & LOW_32
         mine["dtype"] = ids.ElementType[layout[1].upper()]
         mine["elements"], mine["bytes"] = prod(layout[0]), frame.size
         mine["step"] = step if failure is None else 0
         self._sequence += 1
-        everyone = self._communicator.allgather(mine.view(np.uint8)).view(DESCRIPTOR).reshape(-1)
+        announced = self._communicator.announce(mine.view(np.uint8), NOTHING)
+        everyone = np.concatenate([head for head, _ in announced]).view(DESCRIPTOR)
         self.bytes_sent += DESCRIPTOR.itemsize
         try:
+            check_order(everyone)
             check_agreement(everyone)
         except Exception as error:
             raise error from failure
@@ -186,7 +187,7 @@ class SketchAllreduce(Sketching):
     Notes
     -----
     Sketches of all ranks are gathered and added in rank order, so every rank holds the same bits.
-    A call makes three collectives: 64 bytes that say what is sent, sketches, values.
+    A call makes three exchanges: 64 bytes that say what is sent, sketches, values.
     """
 
     def __init__(

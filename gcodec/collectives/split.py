@@ -3,7 +3,7 @@
 SSAR and DSAR split allgather (SparCML: Renggli et al., SC 2019). A rank's shards are cut out of its
 frame chunk by chunk, without coding them again. Owners add in rank order, so the bits are those of
 `allgather`. A sum goes as a frame of what is not zero, or as plain numbers where these are fewer
-bytes: each owner decides for its own range.
+bytes, with their checksum: each owner decides for its own range.
 """
 
 from itertools import pairwise
@@ -17,7 +17,7 @@ from ..errors import NonFiniteError
 from ..format.directory import count_chunks
 from ..quantize import Raw
 from ..select import Threshold
-from .exchange import NOTHING, Bytes, Exchange, Part, as_numbers, ends, raw
+from .exchange import NOTHING, Bytes, Exchange, Part, ends, raw
 
 FRAME, NUMBERS = 0, 1
 
@@ -79,14 +79,17 @@ def pack(exchange: Exchange, total: Numbers) -> tuple[int, Bytes]:
 
 def gather_sums(exchange: Exchange, bounds: list[int], kind: int, message: Bytes) -> list[Part]:
     """The owners' messages as parts of the whole."""
-    sizes, kinds = exchange.agree(message.size, kind).T
-    dtype, parts = exchange.dtype, []
-    received = exchange.allgatherv(message, np.ascontiguousarray(sizes))
-    for (start, stop), kind, one in zip(pairwise(bounds), kinds, received, strict=True):
+    digest = exchange.digest(message) if kind == NUMBERS else 0
+    told = exchange.agree(message.size, kind, digest)
+    parts = []
+    received = exchange.allgatherv(message, np.ascontiguousarray(told[:, 0]))
+    for rank, one in enumerate(received):
+        start, stop = bounds[rank : rank + 2]
         if start == stop:
             continue
-        if kind == NUMBERS:
-            parts.append(Part(start, stop, next(as_numbers([one], dtype))))
+        if told[rank, 1] == NUMBERS:
+            numbers = exchange.numbers(f"rank {rank}", one, told[rank, 2])
+            parts += [Part(start, stop, each) for each in (numbers,) if each is not None]
         else:
             proved = exchange.prove([one], stop - start)
             parts += [Part(start, stop, content) for content in proved or ()]

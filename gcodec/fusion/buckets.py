@@ -45,10 +45,16 @@ class Prepared:
             raise frame
         return frame
 
-    def commit(self, name: str) -> None:
+    def commit(self, name: str, *, final: bool) -> None:
         """Whoever encoded commits, once all buckets of a step are there."""
 
     def rollback(self, name: str) -> None:
+        """As `commit`."""
+
+    def settle(self, name: str) -> None:
+        """As `commit`."""
+
+    def revoke(self, name: str) -> None:
         """As `commit`."""
 
 
@@ -183,6 +189,7 @@ class Buckets:
             if missing and bucket.failure is None:
                 bucket.failure = StateError(f"finished without {', '.join(missing)}")
             self._send(bucket)
+        self._exchanges.append(self._pool.submit(self._allreduce.finish))
         self._pool.shutdown()
         errors = [error for exchange in self._exchanges if (error := exchange.exception())]
         if self._feedback is not None:

@@ -45,6 +45,12 @@ class Link:
         received = 8 * (sum(sizes) - min(sizes))
         return log2(self.size) * self.latency + received / self.bits_per_second
 
+    def announce(
+        self, head: NDArray[np.uint8], rider: NDArray[np.uint8]
+    ) -> list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
+        self._wait([head.size + rider.size] * self.size)
+        return [(head, rider)] * self.size
+
     def allgather(self, message: NDArray[np.uint8]) -> NDArray[np.uint8]:
         self._wait([message.size] * self.size)
         return np.stack([message] * self.size)

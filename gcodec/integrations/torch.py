@@ -16,7 +16,8 @@ import numpy as np
 from ..collectives import Allreduce
 from ..collectives.allreduce import check_algorithm
 from ..errors import GcodecError, RankMismatchError, StateError
-from ..feedback import ErrorFeedback, MomentumFeedback
+from ..feedback import ErrorFeedback
+from ..momentum import MomentumFeedback
 from ..policy import AS_IT_IS, Policy
 from ..recipes import get_codec
 from . import missing
@@ -39,7 +40,7 @@ class HookState:
         That is trained, before or after `DistributedDataParallel` wraps it; it names parameters.
     codec : str, Codec, WarmUp or Exclude
         The same on every rank. Parameters that it sends as they are go through one dense allreduce
-        for each bucket; every other one takes two small collectives of its own, so exclude small
+        for each bucket; every other one takes two collectives of its own, so exclude small
         ones: `Exclude(codec, names=("*.bias",), smaller_than=1024)`.
     feedback : bool or ErrorFeedback
         Whether what is not sent stays behind for the next message, or a memory of the same codec.
@@ -63,9 +64,8 @@ class HookState:
     The gradient that comes back is the mean, with the same bits on every rank; also of 16-bit
     gradients it is summed in float32. Gradients on a device are compressed on the host.
 
-    A NaN or an infinity on one rank is a `RankMismatchError` on all, out of `backward`. Parameters
-    exchanged before it in that step have committed their residuals: go on from a checkpoint.
-
+    A NaN, an infinity or a broken message on one rank is a `RankMismatchError` on all, out of
+    `backward`. Parameters exchanged before in that step have committed: go on from a checkpoint.
     `model.state_dict()` does not hold this: save `state_dict()` beside it, on every rank.
     """
 
@@ -134,6 +134,7 @@ class HookState:
             if summed is not None and not whole:
                 summed.wait()
         if bucket.is_last():
+            allreduce.finish()
             self.step += 1
         if whole and summed is not None:
             return summed.get_future().then(lambda done: done.value()[0])

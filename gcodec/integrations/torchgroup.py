@@ -45,6 +45,12 @@ class TorchCommunicator:
     def size(self) -> int:
         return len(self._members)
 
+    def announce(
+        self, head: NDArray[np.uint8], rider: NDArray[np.uint8]
+    ) -> list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
+        """Without riders: who receives must know the size."""
+        return [(each, rider[:0]) for each in self.allgather(head)]
+
     def allgather(self, message: NDArray[np.uint8]) -> NDArray[np.uint8]:
         mine = torch.from_numpy(np.array(message)).to(self._device)
         received = torch.empty((self.size, *mine.shape), dtype=torch.uint8, device=self._device)

@@ -32,10 +32,12 @@ OFF: Final = 13
 SEED: Final = 14
 """What the draws follow from, with the step and with this:"""
 NAME: Final = 15
-ALLOWED: Final = 16
-"""From here on: whether each codec of keys may be used. Then: where a tensor starts, and the length
-of its rows or 0; the head, up to a whole word; where the ranges of all levels but the first start,
-and the levels, up to a whole word."""
+SHAPES: Final = 16
+"""How many tensors have elements."""
+ALLOWED: Final = 17
+"""From here on: whether each codec of keys may be used. Then: where each of these tensors starts,
+and the length of its rows or 0; the head, up to a whole word; where the ranges of all levels but
+the first start, and the levels, up to a whole word."""
 
 WRITTEN, NOT_TAKEN, MORE_WORK, MORE_FRAME = range(4)
 """What comes of it. What is not taken is an error or a rare form: it needs the parts one by one."""

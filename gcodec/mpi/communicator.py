@@ -7,12 +7,15 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ..collectives.communicator import RIDES
 from ..errors import BackendUnavailableError
 
 PIECE_BYTES: Final = 1 << 30
 """Most bytes that one MPI call moves, so that no count or displacement reaches 2**31."""
 TAG: Final = 0x6763
 """Of messages between two ranks: a receive of the caller's with MPI.ANY_TAG could take them."""
+ANNOUNCED: Final = TAG + 1
+"""The same for those whose length is not known to who receives them."""
 
 Bytes = NDArray[np.uint8]
 
@@ -47,6 +50,21 @@ class MPICommunicator:
     @property
     def size(self) -> int:
         return int(self._comm.Get_size())
+
+    def announce(self, head: Bytes, rider: Bytes) -> Iterator[tuple[Bytes, Bytes]]:
+        rank, size, mine = self.rank, self.size, np.concatenate((head, rider))
+        rooms = (np.empty(head.size + RIDES, np.uint8) for _ in range(size))
+        received = [mine if i == rank else room for i, room in enumerate(rooms)]
+        arriving: list[list[Any]] = [[] for _ in range(size)]
+        leaving = []
+        for turn in range(1, size):
+            source, target = (rank - turn) % size, (rank + turn) % size
+            room = [received[source], self._mpi.BYTE]
+            arriving[source].append(self._comm.Irecv(room, source, ANNOUNCED))
+            leaving.append(self._comm.Isend([mine, self._mpi.BYTE], target, ANNOUNCED))
+        arrivals = self._arrivals(received, arriving, leaving)
+        next(arrivals)
+        return ((each[: head.size], each[head.size :]) for each in arrivals)
 
     def allgather(self, message: Bytes) -> Bytes:
         received = np.empty((self.size, message.size), np.uint8)
@@ -97,7 +115,7 @@ class MPICommunicator:
     def _arrivals(
         self, received: list[Bytes], arriving: list[list[Any]], leaving: list[Any]
     ) -> Iterator[Bytes]:
-        """Nothing, then messages in rank order.
+        """Nothing, then messages in rank order, as long as what came.
 
         Everything has gone and come when this ends or is closed, which it also is when nothing
         refers to it any more: MPI never writes to memory that was given back.
@@ -105,8 +123,10 @@ class MPICommunicator:
         try:
             yield received[0][:0]
             for message, requests in zip(received, arriving, strict=True):
-                self._mpi.Request.Waitall(requests)
-                yield message
+                said = [self._mpi.Status() for _ in requests]
+                self._mpi.Request.Waitall(requests, said)
+                came = sum(each.Get_count(self._mpi.BYTE) for each in said)
+                yield message[:came] if requests else message
         finally:
             for requests in (*arriving, leaving):
                 self._mpi.Request.Waitall(requests)

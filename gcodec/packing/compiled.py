@@ -113,6 +113,16 @@ def pack(
     )
 
 
+def rows_of(tensors: Sequence[Tensor]) -> tuple[list[tuple[int, int]], int]:
+    """Where each tensor with elements starts and the length of its rows, or 0 if it has none; and
+    the longest that columns are looked for in."""
+    shapes = [(tensor.start, prod(tensor.shape), tensor.shape) for tensor in tensors]
+    table = [
+        (start, size // shape[0] if len(shape) > 1 else 0) for start, size, shape in shapes if size
+    ]
+    return table, max((width for _, width in table if width <= MAX_WIDTH), default=0)
+
+
 def _find_columns(
     keys: NDArray[np.uint32],
     directory: NDArray[np.void],
@@ -121,11 +131,7 @@ def _find_columns(
     kernels: ModuleType,
 ) -> tuple[WrittenColumns, Ints]:
     """How keys are written by active columns, and what `measure_keys` has to know of that."""
-    shapes = [(tensor.start, prod(tensor.shape), tensor.shape) for tensor in tensors]
-    table = [
-        (start, size // shape[0] if len(shape) > 1 else 0) for start, size, shape in shapes if size
-    ]
-    widest = max((width for _, width in table if width <= MAX_WIDTH), default=0)
+    table, widest = rows_of(tensors)
     if widest < 2 or not keys.size:
         return NOTHING, NO_COLUMNS
     n, size = int(lengths.sum()), directory.size

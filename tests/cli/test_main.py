@@ -32,6 +32,7 @@ def test_encode_inspect_decode(tmp_path, grad, capsys):
     assert np.array_equal(np.load(back), gcodec.decode(frame.read_bytes()))
 
 
+@pytest.mark.timeout(900)  # it may be the first to compile anything
 def test_warmup(capsys):
     assert main(["warmup", "reclog:ratio=0.05", "topk:k=3", "--dtype", "float32", "bfloat16"]) == 0
     assert capsys.readouterr().out.startswith("compiled, or loaded from disk, in ")

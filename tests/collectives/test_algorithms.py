@@ -1,8 +1,10 @@
 """What algorithms share: any number of ranks, the same bits, failures that all ranks hear of."""
 
+import re
+
 import numpy as np
 import pytest
-from fake import run_ranks
+from fake import raised, run_ranks
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +15,14 @@ SUMS = ["allgather", "split", "dense"]
 """Algorithms that give the sum in rank order of what each rank's frame holds."""
 FRAMED = [*SUMS, "gtopk", "oktopk", "quantized"]
 """Those that send frames between all ranks."""
+PADDING = 3
+"""So many bytes before the end of a frame there is nothing else."""
+MESSAGES = {
+    "gtopk": ("alltoallv",),
+    "hierarchical": ("alltoallv",),
+    **dict.fromkeys(["split", "dense", "oktopk", "quantized"], ("allgatherv", "alltoallv")),
+}
+"""How they send gradients and sums, but for `allgather`, whose short frames are announced."""
 CODECS = [
     "topk:ratio=0.05",
     "reclog:ratio=0.02",
@@ -102,42 +112,54 @@ def test_a_rank_that_sends_nothing(algorithm):
     assert not any(result.any() for result in nothing)
 
 
-@pytest.mark.parametrize("algorithm", FRAMED)
-@pytest.mark.parametrize("method", ["allgatherv", "alltoallv"])
-def test_a_damaged_message_is_the_same_error_on_every_rank(algorithm, method):
-    """Whatever is exchanged as frames is checked; plain numbers are the network's to protect."""
-    codec = gcodec.get_codec("topk:ratio=0.05")
-    grads, memories = gradients(5, 3, 9000), [gcodec.ErrorFeedback(codec) for _ in range(3)]
+@pytest.mark.parametrize("algorithm", [*FRAMED, "hierarchical"])
+@pytest.mark.parametrize("method", ["announce", "allgatherv", "alltoallv"])
+@pytest.mark.parametrize("where", [PADDING, 70])
+@pytest.mark.parametrize("recipe", ["topk:ratio=0.05", "topk:ratio=0.9"])
+def test_a_damaged_message_is_the_same_error_on_every_rank(algorithm, method, where, recipe):
+    """Frames and plain numbers, between ranks and within a node."""
+    codec = gcodec.get_codec(recipe)
+    grads, memories = gradients(5, 3, 40_000), [gcodec.ErrorFeedback(codec) for _ in range(3)]
     hit = []
 
     def program(communicator):
-        exchange = getattr(communicator, method)
+        inside = algorithm == "hierarchical" and method == "alltoallv"
+        link = communicator.nodes()[0] if inside else communicator
+        exchange = getattr(link, method)
 
         def damaged(message, sizes):
             received = list(exchange(message, sizes))
-            if communicator.rank == 1 and bytes(received[2][:4]) == b"\xd6GC\xf1":
-                received[2][-70] ^= 1
-                hit.append(method)
+            for each in received:
+                message = each[1] if method == "announce" else each
+                if communicator.rank == 1 and message.size > where and not hit:
+                    message[-where] ^= 1
+                    hit.append(method)
             return received
 
-        setattr(communicator, method, damaged)
-        memory, out = memories[communicator.rank], np.full(9000, 5, np.float32)
+        setattr(link, method, damaged)
+        memory, out = memories[communicator.rank], np.full(40_000, 5, np.float32)
         allreduce = Allreduce(communicator, codec, feedback=memory, algorithm=algorithm)
-        try:
-            allreduce("w", grads[communicator.rank], out=out)
-        finally:
-            if hit:
-                assert (out == 5).all()
-                assert not memory.residual("w").any()
+        error = raised(allreduce, "w", grads[communicator.rank], out=out)
+        assert error is None or (out == 5).all()
+        if algorithm == "allgather":
+            assert (error is not None) == (communicator.rank == 1 and bool(hit))
+            error = raised(allreduce.finish)
+        if error is not None:
+            assert not any(state["residual"].any() for state in memory.state_dict().values())
+            raise error
 
-    errors = run_ranks(3, program)
+    errors = run_ranks(3, program, per_node=2)
+    rides = "announce" if recipe == "topk:ratio=0.05" else "allgatherv"
+    assert bool(hit) == (method in MESSAGES.get(algorithm, rides))
     if not hit:
         assert errors == [None] * 3
         return
     assert [type(error) for error in errors] == [gcodec.RankMismatchError] * 3
     assert len({str(error) for error in errors}) == 1
-    assert "decoding failed on rank 1: Corrupt" in str(errors[0])
-    assert isinstance(errors[1].__cause__, gcodec.Corrupt)
+    kinds = "Corrupt", "Malformed"  # in the padding of a frame, a bit that is not zero
+    found = re.search("decoding.* failed on rank 1: (.*); no residual", str(errors[0]))
+    assert found[1] in kinds[: 1 + (where == PADDING)]
+    assert type(errors[1].__cause__).__name__ == found[1]
 
 
 def test_ranks_that_use_different_algorithms():

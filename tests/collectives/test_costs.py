@@ -27,7 +27,8 @@ def load(n, ranks, density, bytes_per_kept=1.4, chunk_log2=16):
         (load(1000, 4, 1, 4, 10), SLOW, "dense"),
         (load(1 << 24, 64, 0.3, 5), SLOW, "split"),
         (load(1 << 24, 16, 0.05, 6), SLOW, "split"),
-        (load(1 << 24, 8, 1, 4), FAST, "dense"),
+        (load(1 << 24, 8, 1, 4), FAST, "split"),
+        (load(1 << 16, 8, 1, 4, 14), FAST, "dense"),
         (load(1 << 24, 2, 1, 4), SLOW, "allgather"),
     ],
 )

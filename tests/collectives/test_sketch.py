@@ -228,6 +228,9 @@ def run_alone(communicator):
     class Alone:
         rank, size = 0, 1
 
+        def announce(self, head, rider):
+            return [(head.copy(), rider.copy())]
+
         def allgather(self, message):
             return message.reshape(1, -1).copy()
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from gradients import LAWS, RECIPES, laplace, make, mostly_zero, ties, wide
 
 import gcodec
 from gcodec import whole
@@ -13,50 +14,7 @@ from gcodec.kernels import cpu
 from gcodec.kernels.cpu.vector import LOCATE, MASK, SCALAR, best_tier
 from gcodec.kernels.cpu.whole import encoder
 
-RECIPES = (
-    "reclog:ratio=0.3,values=fixed",
-    "topk:ratio=0.01",
-    "topk:ratio=0.3,keys=rice",
-    "topk:k=3,keys=coo",
-    "topk:ratio=1.0",
-    "reclog:ratio=0.01",
-    "reclog:ratio=0.02,per_octave=16,values=fixed,keys=blocks",
-    "reclog:ratio=0.05,base=1.5,keys=columns",
-    "reclog:k=1,keys=delta",
-    "reclog:threshold=0.002",
-    "reclog:threshold=0.0005,keys=bitmap",
-)
 SHAPES = ((1,), (), (3,), (64,), (1000,), (40, 25), (5000,), (300, 100), (3, 4, 5), (150_001,))
-
-
-def laplace(rng, shape):
-    return rng.laplace(scale=1e-3, size=shape)
-
-
-def mostly_zero(rng, shape):
-    return laplace(rng, shape) * (rng.random(shape) < 0.004)
-
-
-def zeros(rng, shape):
-    return np.zeros(shape)
-
-
-def ties(rng, shape):
-    return rng.integers(-3, 4, shape) * 1e-3
-
-
-def wide(rng, shape):
-    return np.exp(rng.normal(size=shape) * 2) * rng.choice((-1, 1), shape)
-
-
-LAWS = (laplace, mostly_zero, zeros, ties, wide)
-
-
-def make(law, shape, kind):
-    drawn = np.asarray(law(np.random.default_rng(len(shape)), shape))
-    if kind == "bfloat16":
-        kind, drawn = np.uint16, drawn.astype(np.float32).view(np.uint32) >> np.uint32(16)
-    return np.asarray(drawn.astype(kind))
 
 
 @pytest.fixture
@@ -78,7 +36,7 @@ def test_the_same_bytes_as_in_parts(kind, recipe, in_parts):
     for shape in SHAPES:
         for law in LAWS:
             grad = make(law, shape, kind)
-            frame = whole.encode(codec, grad, "w", 7, (1, 4))
+            frame = whole.encode(codec, grad, "w", 7, None, (1, 4))
             parts = in_parts(codec, grad, name="w", step=7, sender=(1, 4))
             if frame is not None:
                 taken += 1
@@ -94,7 +52,7 @@ def test_a_sample_is_the_same_one(n, law, in_parts):
     sizes = set()
     for step in (0, 1, 1 << 62):
         grad = make(law, (n,), "float32")
-        frame = whole.encode(codec, grad, "w", step, None)
+        frame = whole.encode(codec, grad, "w", step, None, None)
         parts = in_parts(codec, grad, name="w", step=step)
         assert (frame is None) == (n > 50_000 and law is not laplace)
         assert frame is None or bytes(frame) == bytes(parts)
@@ -111,9 +69,9 @@ def test_every_tier_writes_the_same(tier, monkeypatch):
     expected = plain.encode(grad)
     codec = replace(plain)
     codec.encode(grad[:1])
-    assert whole.encode(codec, grad, "", 0, None) is not None
-    codec.plans[grad.shape, grad.dtype, "", None].kernel = encoder(tier)
-    assert bytes(whole.encode(codec, grad, "", 0, None)) == bytes(expected)
+    assert whole.encode(codec, grad, "", 0, None, None) is not None
+    codec.plans[grad.shape, grad.dtype, "", None, None].kernel = encoder(tier)
+    assert bytes(whole.encode(codec, grad, "", 0, None, None)) == bytes(expected)
     assert tier != SCALAR or encoder(SCALAR) is not encoder(MASK)
 
 
@@ -121,11 +79,11 @@ def test_scratch_grows_until_it_is_enough():
     """A threshold keeps far more than the plan thought; the second call knows."""
     grad = make(wide, (1 << 17,), "float32")
     codec = gcodec.get_codec("reclog:threshold=0.05,values=fixed")
-    frame = whole.encode(codec, grad, "", 0, None)
+    frame = whole.encode(codec, grad, "", 0, None, None)
     (plan,) = codec.plans.values()
     enough = plan.work, plan.frame
     assert gcodec.decode_sparse(frame)[0].size == np.count_nonzero(np.abs(grad) > np.float32(0.05))
-    assert bytes(whole.encode(codec, grad, "", 0, None)) == bytes(frame)
+    assert bytes(whole.encode(codec, grad, "", 0, None, None)) == bytes(frame)
     assert (plan.work, plan.frame) == enough
 
 
@@ -138,7 +96,7 @@ def test_a_sample_that_misses_takes_no_more_scratch(nothing, in_parts):
     cpu.draw_strata(n, np.uint64(n), places)
     grad[places] = 0 if nothing else 1 + np.abs(grad[places])
     codec = gcodec.get_codec("topk:ratio=0.01")
-    expected, frame = in_parts(codec, grad), whole.encode(codec, grad, "", 0, None)
+    expected, frame = in_parts(codec, grad), whole.encode(codec, grad, "", 0, None, None)
     assert bytes(frame) == bytes(expected)
     (plan,) = codec.plans.values()
     assert plan.work < grad.nbytes / 20
@@ -165,11 +123,11 @@ def test_what_is_not_of_the_common_kind_is_left_to_the_parts():
         replace(plain, select=gcodec.Threshold(0.5, "max")),
         replace(plain, select=gcodec.GaussianK(0.1)),
     ):
-        assert whole.encode(codec, grad, "", 0, None) is None
+        assert whole.encode(codec, grad, "", 0, None, None) is None
     for given in (grad.tolist(), grad[::2], grad.astype(np.int32), grad[:0], np.ma.array(grad)):
-        assert whole.encode(plain, given, "", 0, None) is None
+        assert whole.encode(plain, given, "", 0, None, None) is None
     for step in (-1, 1 << 63, 1.0):
-        assert whole.encode(plain, grad, "", step, None) is None
+        assert whole.encode(plain, grad, "", step, None, None) is None
     with pytest.raises(gcodec.Mismatch):
         plain.encode(grad, sender=(4, 4))
     assert bytes(plain.encode(grad, step=1 << 63)) != bytes(plain.encode(grad))

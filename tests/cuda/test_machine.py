@@ -1,13 +1,12 @@
 """The machine that runs PTX on the CPU: what it computes, and what it refuses."""
 
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-from ptx import WARP, DeviceError, Kernel, find_compiler
+from ptx import WARP, DeviceError, Kernel
+from ptx.sanitized import environment
 
 from gcodec.arrays import aligned
 
@@ -65,6 +64,16 @@ STORE = "st.global.u32 [%rd3], %r6;"
         ("bfi.b32 %r6, %r1, -1, 8, 4;", lambda i: 0xFFFFF0FF | (i & 15) << 8),
         ("shf.l.wrap.b32 %r6, %r1, 1, 4;", lambda i: 16 | i >> 28),
         ("mul.hi.u32 %r6, %r1, -1;", lambda i: np.maximum(i, 1) - 1),
+        ("mov.b32 %f1, 0f80000000; mov.b32 %f2, 0f00000000; max.f32 %f3, %f1, %f2;"
+         "mov.b32 %r6, %f3;", lambda i: i * 0),
+        ("mov.b32 %f1, 0f00000000; mov.b32 %f2, 0f80000000; min.f32 %f3, %f1, %f2;"
+         "mov.b32 %r6, %f3;", lambda i: i * 0 + (1 << 31)),
+        ("mov.b32 %f1, 0f7FC00000; mov.b32 %f2, 0f3F800000; min.f32 %f3, %f1, %f2;"
+         "mov.b32 %r6, %f3;", lambda i: i * 0 + 0x3F800000),
+        ("mov.b32 %f1, 0fFFC00000; max.f32 %f3, %f1, %f1; mov.b32 %r6, %f3;",
+         lambda i: i * 0 + 0x7FFFFFFF),
+        ("cvt.rn.f32.u32 %f1, %r1; neg.f32 %f2, %f1; min.f32 %f3, %f1, %f2; neg.f32 %f2, %f3;"
+         "max.f32 %f3, %f2, %f1; mov.b32 %r6, %f3;", lambda i: np.float32(i).view(np.uint32)),
         ("cvt.rn.f32.u32 %f1, %r1; add.rn.f32 %f2, %f1, %f1; mov.b32 %r6, %f2;",
          lambda i: (i * 2).astype(np.float32).view(np.uint32)),
     ],
@@ -118,6 +127,7 @@ def test_other_instructions_are_refused(body):
          "ld.shared.u32 %r6, [%rd4];", "race"),
         ("atom.global.add.u32 %r6, [%rd1], 1; ld.global.u32 %r6, [%rd1];", "race"),
         ("$again: bra $again;", "no end"),
+        ("$again: shfl.sync.bfly.b32 %r6|%p1, %r1, 5, 31, -1; bra $again;", "no end"),
     ],
 )  # fmt: skip
 def test_what_a_device_may_let_pass_is_found(body, what, seed, monkeypatch):
@@ -193,19 +203,9 @@ print(data[:32].sum())
 
 def sanitized(body):
     """A child process with the sanitizer loaded before Python."""
-    library = subprocess.run(
-        [find_compiler(), "-print-file-name=libasan.so"], capture_output=True, text=True, check=True
-    ).stdout.strip()
-    environment = {
-        **os.environ,
-        "LD_PRELOAD": library,
-        "ASAN_OPTIONS": "detect_leaks=0",
-        "PYTHONPATH": str(Path(__file__).parents[1]),
-        "PYTHONMALLOC": "malloc",
-    }
     return subprocess.run(
-        [sys.executable, "-c", SANITIZED], input=f"{HEAD}{body} ret; }}", env=environment,
-        capture_output=True, text=True, timeout=120,
+        [sys.executable, "-c", SANITIZED], input=f"{HEAD}{body} ret; }}",
+        env=environment(), capture_output=True, text=True, timeout=120,
     )  # fmt: skip
 
 

@@ -21,6 +21,10 @@ TABLE = Path(__file__).with_name("resources.json")
 REGISTERS, SHARED = 64, 16_384
 """A block's budget: 1,024 threads of a multiprocessor at once, and 12 blocks' shared memory."""
 
+OF_WHAT_IS_KEPT = "write_chunks"
+MORE_REGISTERS = 96
+"""Of kernels that see only what was kept: 640 threads."""
+
 DOUBLES = re.compile("uint64|float64|tail_sums")
 """Kernels that have business with float64."""
 
@@ -59,7 +63,8 @@ def test_budget_and_table(name, capability, tmp_path):
     found = resources(name, capability, tmp_path)
     assert found["stack"] == 0
     assert found["spills"] == 0
-    assert found["registers"] <= REGISTERS
+    of_all = OF_WHAT_IS_KEPT not in name
+    assert found["registers"] <= (REGISTERS if of_all else MORE_REGISTERS)
     assert found["shared"] <= SHARED
     assert found["float64"] == 0 or DOUBLES.search(name)
     assert not re.search(r"\.local\b|\bcall\b|\btrap\b|\.approx", ptx(name, capability))
@@ -70,6 +75,7 @@ def test_budget_and_table(name, capability, tmp_path):
     architecture = f"sm_{capability[0]}{capability[1]}"
     table = json.loads(TABLE.read_text()) if TABLE.exists() else {}
     if os.environ.get("GCODEC_WRITE_TABLES"):
+        table = {name: rows for name, rows in table.items() if name in registry.kernels()}
         table.setdefault(name, {})[architecture] = found
         TABLE.write_text(json.dumps(table, indent=1, sort_keys=True) + "\n")
     assert table[name][architecture] == found

@@ -15,6 +15,9 @@ pytestmark = pytest.mark.cuda
 cpu = load("cpu")
 KINDS = (np.uint16, np.uint32, np.uint64)
 NUMBERS = {np.uint16: np.float16, np.uint32: np.float32, np.uint64: np.float64}
+TIE = {kind: number(2.5).view(kind) for kind, number in NUMBERS.items()}
+"""A magnitude that many elements have."""
+
 EDGES = tuple(1024 * part + 36 + last for part in range(4) for last in range(4))
 """Ends in each element of a vector, and in each vector of a thread."""
 
@@ -37,7 +40,8 @@ def patterns(kind, n, seed=0, shift=0):
     for special in (0, 1, 1 << np.dtype(kind).itemsize * 8 - 1, top, top >> kind(1)):
         bits[rng.random(n) < 0.01] = special
     bits[rng.random(n) < 0.02] = NUMBERS[kind](np.inf).view(kind)
-    bits[rng.random(n) < 0.05] = NUMBERS[kind](1.5).view(kind)
+    for tie in (5, 5 + 2047, int(TIE[kind])):
+        bits[rng.random(n) < 0.08] = tie
     return bits
 
 
@@ -80,7 +84,7 @@ def check_collected(found, wanted, bits):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_collect(kind):
-    floor = int(NUMBERS[kind](2.5).view(kind))
+    floor = int(TIE[kind])
     for n, how in schedules((*SIZES, 70_001)):
         bits = patterns(kind, n, seed=n)
         wanted = expected(cpu, bits, floor, 10)
@@ -90,7 +94,7 @@ def test_collect(kind):
 @pytest.mark.parametrize("capability", CAPABILITIES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_collect_all_or_little_by_chunks(kind, capability):
-    for log2, floor in product((6, 9, 12, 20), (0, 1, 1.5, np.inf)):
+    for log2, floor in product((6, 9, 12, 20), (0, 1, 2.5, np.inf)):
         bits = patterns(kind, 9_999, seed=log2)
         pattern = floor if floor in (0, 1) else int(NUMBERS[kind](floor).view(kind))
         wanted, how = expected(reference, bits, pattern, log2), {"capability": capability}
@@ -99,12 +103,21 @@ def test_collect_all_or_little_by_chunks(kind, capability):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_chunks_that_end_with_the_array(kind):
+    for n in (8_192 + 1_024 * part + 256 for part in range(4)):
+        bits, floor = patterns(kind, n, seed=n), int(TIE[kind])
+        wanted = expected(cpu, bits, floor, 6)
+        check_collected(collected(kind, n, floor, 6, n, [bits], "collect", seed=1), wanted, bits)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_arrays_that_start_anywhere(kind):
+    floor = int(TIE[kind])
     for shift, how in schedules((1, 2, 3)):
         bits = patterns(kind, 8_300, shift=shift)
         assert bits.ctypes.data % 16 or kind == np.uint64
-        wanted = expected(reference, bits, 1 << 8, 10)
-        found = collected(kind, bits.size, 1 << 8, 10, bits.size, [bits], "collect", **how)
+        wanted = expected(reference, bits, floor, 10)
+        found = collected(kind, bits.size, floor, 10, bits.size, [bits], "collect", **how)
         check_collected(found, wanted, bits)
 
 
@@ -113,23 +126,26 @@ def test_what_there_is_no_room_for_is_counted():
     floor = int(np.float32(1).view(np.uint32))
     keys, values, starts = expected(reference, bits, floor, 10)
     assert keys.size > 1500
-    for room, how in schedules((0, 1, 500, 1500)):
+    for room, how in schedules((0, 1, *range(500, 508), *range(1200, 1500, 23))):
         found = collected(np.uint32, bits.size, floor, 10, room, [bits], "collect", **how)
         assert found[2].tolist() == starts.tolist()
         assert found[0].tobytes() == keys[:room].tobytes()
         assert found[1].tobytes() == values[:room].tobytes()
 
 
-SOME = (0, 1, 33, 2048, 4097, 12_345, *EDGES)
+SOME = (0, 1, 33, 2048, 4097, 8192, 12_345, *EDGES)
 
 
 @pytest.mark.parametrize("shift", [0, 1])
 @pytest.mark.parametrize("kind", [np.uint32, np.uint64])
 def test_collect_sum(kind, shift):
     number = NUMBERS[kind]
-    gamma, beta, floor = number(0.7), number(-1.3), int(number(2.5).view(kind))
+    gamma, beta, tie = number(0.7), number(-1.3), number(2.5)
+    floor = int(abs(tie * gamma + -tie * beta).view(kind))
     for n, how in schedules(SOME):
         grad, residual = (patterns(kind, n, seed=n + i, shift=shift) for i in range(2))
+        same = np.random.default_rng(n).random(n) < 0.1
+        grad[same], residual[same] = tie.view(kind), (-tie).view(kind)
         total, out = np.empty(n, number), aligned((n + shift,), kind)[shift:]
         cpu.compensate(grad.view(number), residual.view(number), gamma, beta, total)
         wanted = expected(reference, total.view(kind), floor, 10)
@@ -149,7 +165,7 @@ def test_count_above(kind, shift):
     for n, how in schedules(SOME):
         bits = patterns(kind, n, seed=n, shift=shift)
         tiles = max(-(-n // selection.tile_of(bits.itemsize)), 1)
-        for threshold in (0, int(NUMBERS[kind](1.5).view(kind))):
+        for threshold in (0, int(TIE[kind])):
             count[:] = top[:] = 0
             given = bits, threshold, is_aligned(bits), count, top
             launch(f"count_above_{bits.dtype}", tiles, *given, **how)

@@ -237,11 +237,9 @@ def test_a_frame_that_changes_while_it_is_read(part, section_table):
         with pytest.raises(gcodec.Malformed):
             decoder.unpack(frame, Overwriting())
     else:
-        expected, found = (
-            decoder.unpack(FRAMES["levels"], cpu),
-            decoder.unpack(frame, Overwriting()),
-        )
-        assert found.parsed.header == expected.parsed.header
+        parsed, expected = decoder.unpack(FRAMES["levels"], cpu)
+        parsed_of_changed, found = decoder.unpack(frame, Overwriting())
+        assert parsed_of_changed.header == parsed.header
         assert found.keys.tolist() == expected.keys.tolist()
         assert found.bits.tolist() == expected.bits.tolist()
 

@@ -26,9 +26,7 @@ def test_a_link_takes_what_its_formula_says():
     assert link.seconds([100] * 4) == pytest.approx(2e-3 + 300 * 8 / 1e6)
     assert link.seconds([0, 10, 20, 30]) == pytest.approx(2e-3 + 60 * 8 / 1e6)
     assert Link(1).seconds([5]) == 0
-    shortest = link.seconds([64] * 4) + link.seconds(
-        [len(CODEC.encode(np.ones(1, np.float32)))] * 4
-    )
+    shortest = link.seconds([64 + len(CODEC.encode(np.ones(1, np.float32)))] * 4)
     assert min(calibrate(link, CODEC, 1000).communicate.seconds) >= shortest
 
 

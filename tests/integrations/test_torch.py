@@ -205,5 +205,8 @@ def test_messages_of_any_size_in_a_world_of_one(torch, tmp_path, sizes):
             assert np.array_equal(group.allgather(message), [message])
             (received,) = group.allgatherv(message, np.array([size], np.int64))
             assert np.array_equal(received, message)
+            ((head, rider),) = group.announce(message, message)
+            assert np.array_equal(head, message)
+            assert not rider.size
     finally:
         dist.destroy_process_group()

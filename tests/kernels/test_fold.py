@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gcodec.format.directory import BLOCK
-from gcodec.kernels.cpu import unpack, write
+from gcodec.kernels.cpu import planes, write
 from gcodec.kernels.cpu.fold import LENGTH
 from gcodec.kernels.cpu.quantize import quantize
 
@@ -25,17 +25,17 @@ def fields(numbers, width, words):
 
 @numba.njit
 def entries_of(entries, words, ends):
-    write.write_entries(entries, words, ends)
+    write.write_entries(entries, words, ends, np.empty(write.FOLDED, np.uint64))
 
 
 @numba.njit
 def unary(numbers, shift, entries, words):
-    write.write_unary(numbers, shift, entries, words)
+    write.write_unary(numbers, shift, entries, np.empty(write.FOLDED, np.uint64), words)
 
 
 @numba.njit
 def taken_apart(payload, at, width, numbers):
-    unpack._fields(payload, np.uint64(at), np.uint64(width), numbers)
+    planes.read_fields(payload, np.uint64(at), np.uint64(width), numbers)
 
 
 def written(bits, write_to):

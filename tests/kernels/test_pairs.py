@@ -51,6 +51,7 @@ def test_both_backends_offer_the_same_functions():
     """
     whole = {"measure_chunks", "measure_keys", "measure_values", "write_chunks"}
     whole |= {"cut_pieces", "compact_keys", "whole_encoder"}
+    whole |= {"first_floor", "first_floor_of_sum", "finish_whole", "prove_whole"}
     assert set(cpu.__all__) - set(reference.__all__) == whole
     small = {"classify", "rice_fit"} | {name for name in reference.__all__ if "write_" in name}
     small |= {"decode_table", "read_codes"}

@@ -23,6 +23,13 @@ def test_messages_in_rounds(mpirun):
     assert done.stdout.strip() == "gathered"
 
 
+@pytest.mark.parametrize("ranks", [1, 3])
+def test_frames_that_go_with_descriptors(mpirun, ranks):
+    done = mpirun("announced.py", ranks)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "announced"
+
+
 @pytest.mark.parametrize("ranks", [1, 2, 3, 4, 5, 8])
 def test_every_algorithm_with_any_number_of_ranks(mpirun, ranks):
     """Also on halves of them; all have the same bits and lose nothing."""

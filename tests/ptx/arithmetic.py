@@ -117,11 +117,17 @@ class Arithmetic:
         return call and self.assign(operands[0], kind, f"{call}({self.value(operands[1], kind)})")
 
     def on_min(self, modes, operands, sign="<"):
+        """Of floats the one that is a number, and -0 below +0."""
         (kind,) = modes
-        if kind[0] == "f":
-            return None
         x, y = (self.value(operand, kind) for operand in operands[1:])
-        return self.assign(operands[0], kind, f"{x} {sign} {y} ? {x} : {y}")
+        chosen = f"{x} {sign} {y}"
+        if kind[0] == "f":
+            zeros = f"{'' if sign == '<' else '!'}__builtin_signbit({x})"
+            chosen = f"{y} != {y} || {chosen} || ({x} == {y} && {zeros})"
+            nan = f"as_{kind}({'0x7fffffffu' if kind == 'f32' else '0x7fffffffffffffffull'})"
+            y = f"({x} == {x} ? {y} : {y} == {y} ? {y} : {nan})"
+            chosen = f"{x} == {x} && ({chosen})"
+        return self.assign(operands[0], kind, f"{chosen} ? {x} : {y}")
 
     def on_max(self, modes, operands):
         return self.on_min(modes, operands, ">")

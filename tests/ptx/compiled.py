@@ -25,7 +25,18 @@ SCHEDULES = ((None, 1), (1, 3), (2, 16))
 REPLACED = {}
 """Kernels that stand in for those of a name, whatever the architecture."""
 
+sanitize = False
+"""Whether AddressSanitizer looks at accesses, and not the machine."""
+
+launched = set()
+"""Names of kernels that were."""
+
 _folders = []
+
+
+def kept_in():
+    """The folder that PTX is kept in."""
+    return _folders[0] if _folders else Path(_temporary().name)
 
 
 def keep_in(folder):
@@ -63,7 +74,7 @@ def compile_ptx(name):
 @cache
 def _all():
     """Of all kernels, by name; those that are not kept are compiled by a process on each core."""
-    folder = _folders[0] if _folders else Path(_temporary().name)
+    folder = kept_in()
     path = folder / f"{_stamp()}.json"
     if path.exists():
         return json.loads(path.read_text())
@@ -104,5 +115,6 @@ def launch(name, grid, *arguments, capability=(9, 0), text=None, **schedule):
         view = argument.view()
         view.setflags(write=not spelled.startswith("const "))
         given.append(view)
-    run = REPLACED.get(name) or (Kernel(text) if text else kernel(name, capability))
+    launched.add(name)
+    run = REPLACED.get(name) or (Kernel(text) if text else kernel(name, capability, sanitize))
     return run(grid, entry.threads, *given, **schedule)

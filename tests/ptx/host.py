@@ -1,26 +1,50 @@
 """A device that is none: host memory, and PTX that runs on the CPU."""
 
 import ctypes
+from contextlib import contextmanager
 
 import numpy as np
 
-from gcodec.kernels.cuda import registry
+from gcodec.kernels.cuda import launch, registry
 
 from . import compiled
 
 
-class HostLauncher:
-    """A launcher whose handles are NumPy arrays; `launched` are the kernels' names in order."""
+@contextmanager
+def host_device(**how):
+    """Arrays that claim to be on a device are worked on here; the launchers that calls make."""
+    made, driver = [], launch.Driver
 
-    def __init__(self, stream=None, *, seed=1, resident=4):
-        self.stream, self.how = stream, {"seed": seed, "resident": resident}
-        self.launched, self.copied = [], 0
+    def make(stream=None):
+        made.append(HostLauncher(stream, **how))
+        return made[-1]
+
+    launch.Driver = make
+    try:
+        yield made
+    finally:
+        launch.Driver = driver
+
+
+class HostLauncher:
+    """A launcher whose handles are NumPy arrays.
+
+    launched, counts : names of kernels in order, and what they executed
+    copied : bytes to the host; waits : for the device
+    """
+
+    def __init__(self, stream=None, **how):
+        self.stream, self.how = stream, how or {"seed": 1, "resident": 4}
+        self.launched, self.counts, self.copied, self.waits = [], [], 0, 0
 
     def adopt(self, array):
         memory = (ctypes.c_char * (array.size * array.dtype.itemsize)).from_address(array.pointer)
         flat = np.frombuffer(memory, array.dtype) if array.size else np.empty(0, array.dtype)
         flat.setflags(write=not array.read_only)
         return flat
+
+    def address(self, handle):
+        return handle.ctypes.data
 
     def empty(self, size, dtype):
         return np.full(size * np.dtype(dtype).itemsize, 0xCD, np.uint8).view(dtype)
@@ -35,11 +59,12 @@ class HostLauncher:
         handle[...] = 0
 
     def wait(self):
-        pass
+        self.waits += 1
 
     def get(self, handle, out):
         assert handle.dtype == out.dtype
         self.copied += out.nbytes
+        self.wait()
         out[...] = handle
 
     def launch(self, name, grid, *arguments):
@@ -47,7 +72,7 @@ class HostLauncher:
         for kind, argument in zip(kinds, arguments, strict=True):
             assert argument.dtype == kind.partition("[")[0], f"{name}: {argument.dtype} for {kind}"
         self.launched.append(name)
-        compiled.launch(name, grid, *arguments, **self.how)
+        self.counts.append(compiled.launch(name, grid, *arguments, **self.how))
 
 
 class OnDevice:

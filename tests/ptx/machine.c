@@ -246,7 +246,7 @@ static int advance(Block *block) {
       }
       int done = together(block, w, count);
       if (done < 0) return -1;
-      more = done, any |= done;
+      more = done && launch->instructions <= launch->limit, any |= done;
     }
   }
   uint32_t waiting = 0, done = 0, free = 0, same = 1, pc = 0;

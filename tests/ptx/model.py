@@ -9,10 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+import gcodec
 from gcodec.arrays import aligned
 from gcodec.kernels.cuda import selection
 
 from .compiled import launch
+from .host import OnDevice, host_device
 
 COPY = 3.0e12
 """Bytes a second that a copy on an H100 reads and writes."""
@@ -58,6 +60,21 @@ def _numbers(seed=0):
     return numbers
 
 
+def _frame(numbers, threshold):
+    """What comes after `collect` where the frame is made on the device.
+
+    `write_chunks` has to read what was kept and write the frame; `seal`, to read what it hashes.
+    """
+    recipe = f"reclog:threshold={threshold},per_octave=4,keys=blocks,values=fixed"
+    with host_device(counting=True) as device:
+        frame = gcodec.get_codec(recipe).encode_on_device(OnDevice(numbers))
+        meta = gcodec.inspect(frame.get()).header["payload_offset"]
+        least = 8 * frame.stored + frame.nbytes - meta, meta
+    ran = device[0].launched[1:], device[0].counts[1:], least
+    for name, counts, moved in zip(*ran, strict=True):
+        yield Cost(name, counts.instructions, 32 * counts.sectors, moved)
+
+
 def costs():
     """Of the kernels that look at every element, at 1 % kept, and of one that looks at those."""
     numbers, other = _numbers(), _numbers(1)
@@ -82,6 +99,7 @@ def costs():
     parts = np.empty((N // selection.SUMMED, 2, selection.SUMS))
     grid = parts.shape[0] // (selection.THREADS // selection.SUMS)
     yield _of("tail_sums_float32", grid, 4 * N, numbers, floor.view(np.float32), parts, one)
+    yield from _frame(numbers, floor.view(np.float32))
     number = int(starts[-1])
     found = values[:number].view(np.float32)
     yield _of("accumulate_float32", chunks, 16 * number, keys[:number], starts, CHUNK_LOG2, found,

@@ -16,6 +16,7 @@ from .directory import check_directory, levels_are_sound
 from .huffman import code_lengths, codes
 from .levels import measure_values
 from .measure import measure_keys
+from .prove import prove_whole
 from .quantize import draw_strata, quantize, round_randomly
 from .ranks import kth_magnitude, largest_between
 from .scales import find_blocks, rescale
@@ -41,7 +42,7 @@ from .sketch import (
     select_estimates,
 )
 from .unpack import first_corrupt, read_keys, read_values
-from .whole import whole_encoder
+from .whole import finish_whole, first_floor, first_floor_of_sum, whole_encoder
 from .write import measure_chunks, write_chunks
 
 __all__ = [
@@ -68,7 +69,10 @@ __all__ = [
     "estimate_pairs",
     "fields_are_sound",
     "find_blocks",
+    "finish_whole",
     "first_corrupt",
+    "first_floor",
+    "first_floor_of_sum",
     "insert",
     "insert_pairs",
     "kth_magnitude",
@@ -80,6 +84,7 @@ __all__ = [
     "measure_keys",
     "measure_values",
     "pick",
+    "prove_whole",
     "put_fields",
     "put_values",
     "quantize",

@@ -186,6 +186,23 @@ def fold_codes(typing_context, entries, start, words, lengths):
 
 
 @intrinsic
+def store_bytes(typing_context, word, more, numbers, start):
+    """Write the eight bytes of a word, and `more` to each, as uint32."""
+    signature = types.void(types.uint64, types.uint64, numbers, types.uint64)
+
+    def generate(context, builder, sig, args):
+        word, more, _, start = args
+        vector = ir.VectorType(I32, 8)
+        places = builder.zext(builder.bitcast(word, ir.VectorType(ir.IntType(8), 8)), vector)
+        places = builder.add(places, _like(builder, builder.trunc(more, I32), places))
+        target = builder.gep(data_of(context, builder, sig.args[2], args[2]), [start])
+        builder.store(places, builder.bitcast(target, vector.as_pointer()), align=4)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
 def odd_lanes(typing_context, numbers, start):
     """Bit j is set where `numbers[start + j]` (uint8 or uint32) is odd, for 64 lanes."""
     signature = types.uint64(numbers, types.uint64)

@@ -10,7 +10,8 @@ from numba.core import cgutils
 from numba.core.caching import CompileResultCacheImpl, FunctionCache
 from numba.extending import intrinsic
 
-OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": False}
+OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": False, "_nrt": True}
+UNWRAPPED = OPTIONS | {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 PACKAGE = Path(__file__).parents[2]
 SOURCES = [
     *(PACKAGE / "format").glob("*.py"),
@@ -47,8 +48,17 @@ def kernel(function):
 
 
 def inner(function):
-    """A part of kernels that they call and Python cannot: no wrapper, no file of its own."""
-    return numba.njit(**OPTIONS, no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
+    """A part of kernels that they call and Python cannot: no wrapper, no file of its own.
+
+    References are not counted, which takes longer than a slice: it makes and returns no array, and
+    calls nothing that returns one.
+    """
+    return numba.njit(**UNWRAPPED | {"_nrt": False})(function)
+
+
+def maker(function):
+    """As `inner`, and makes arrays."""
+    return numba.njit(**UNWRAPPED)(function)
 
 
 def helper(function):

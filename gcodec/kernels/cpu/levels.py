@@ -10,7 +10,7 @@ from ...format.ids import MAX_CODED_LEVELS, MAX_VALUE_RICE
 from .bits import bit_length
 from .directory import FIXED, HUFFMAN, RAW, RICE, SIGN, SIGNED_FIXED
 from .huffman import code_lengths
-from .jit import helper, inner, kernel
+from .jit import helper, inner, kernel, maker
 from .measure import TOO_LARGE, join, section_bits, words_of
 
 FOUR = np.uint64(4)
@@ -52,8 +52,18 @@ def measure_values(
     -------
     signed, used, coded : whether levels carry signs, how many occur, whether there is a value code
     """
-    n_joint = rows.shape[1]
-    totals, found = lists[:2], np.zeros((4, 2), np.int64)
+    return _measure(
+        joint, width, signed_only, rows, merging, lists, order, symbols, lengths, directory,
+        np.zeros((4, 2), np.int64),
+    )  # fmt: skip
+
+
+@inner
+def _measure(
+    joint, width, signed_only, rows, merging, lists, order, symbols, lengths, directory, found
+):
+    """`measure_values`, with scratch."""
+    n_joint, totals = rows.shape[1], lists[:2]
     used, bits, best, coded = found[0], found[1], found[2], found[3]
     totals[:] = 0
     first = 0
@@ -101,16 +111,23 @@ def measure_values(
             bits[signed] < TOO_LARGE, directory,
         )  # fmt: skip
     if signed:
-        symbols[0] = symbols[1]
-    if coded[signed]:
-        entries = np.empty(used[signed], np.uint32)
-        join(lengths[signed, : used[signed]], entries)
         for level in range(n_joint):
-            symbols[1, level] = entries[symbols[0, level]] if totals[1, level] else np.uint32(0)
+            symbols[0, level] = symbols[1, level]
+    if coded[signed]:
+        _join_symbols(lengths[signed, : used[signed]], symbols[0], totals[1], symbols[1])
     return signed, used[signed], coded[signed]
 
 
-@inner
+@maker
+def _join_symbols(lengths, places, totals, symbols):
+    """Codes with their lengths, of symbols that occur, by the place of each."""
+    entries = np.empty(lengths.size, np.uint32)
+    join(lengths, entries)
+    for symbol in range(places.size):
+        symbols[symbol] = entries[places[symbol]] if totals[symbol] else np.uint32(0)
+
+
+@maker
 def _count(joint, row):
     """How often each number occurs: counted apart, since the same one often follows itself."""
     row[:] = 0
@@ -150,7 +167,8 @@ def _by_frequency(counts, order, other):
                 else:
                     other[place] = order[j]
                     j += 1
-        order[:used] = other[:used]
+        for place in range(used):
+            order[place] = other[place]
         run *= 2
     return used
 

@@ -13,7 +13,7 @@ from .directory import ALL, BITMAP, BLOCKS, COLUMNS, COO, DELTA, KEY_RICE
 from .fold import LENGTH
 from .huffman import code_lengths
 from .huffman import codes as code_words
-from .jit import helper, inner, kernel, shifted
+from .jit import helper, inner, kernel, maker, shifted
 
 KEY_CODECS = COLUMNS + 1
 UNIT = 8 * SECTION_ALIGNMENT
@@ -57,14 +57,23 @@ def measure_keys(keys, lengths, allowed, columns, classes, trials, codes, coded,
     coded : uint32[2 * CLASSES, CLASSES]
         Code << 5 | length.
     """
-    rests, parameter, unary, fields, plain = trials[0], trials[1], trials[2], trials[3], trials[4]
-    words = trials[5:]
-    words[:] = TOO_LARGE
-    first = most = 0
-    width = np.int64(bit_length(max(lengths[0] - 1, 1))) if lengths.size else 0
+    most = 0
     for chunk in range(directory.size):
         most = max(most, np.int64(directory[chunk].nnz))
     skips = np.empty(most, np.uint32)
+    return _measure(
+        keys, lengths, allowed, columns, classes, trials, codes, coded, directory, skips
+    )
+
+
+@inner
+def _measure(keys, lengths, allowed, columns, classes, trials, codes, coded, directory, skips):
+    """`measure_keys`, with scratch."""
+    rests, parameter, unary, fields, plain = trials[0], trials[1], trials[2], trials[3], trials[4]
+    words = trials[5:]
+    words[:] = TOO_LARGE
+    first = 0
+    width = np.int64(bit_length(max(lengths[0] - 1, 1))) if lengths.size else 0
     for chunk in range(directory.size):
         count, length = np.int64(directory[chunk].nnz), lengths[chunk]
         if count == 0:
@@ -108,7 +117,7 @@ def measure_keys(keys, lengths, allowed, columns, classes, trials, codes, coded,
     return n_codes
 
 
-@inner
+@maker
 def join(lengths, coded):
     """Codes with their lengths, as they are written."""
     words = np.empty(lengths.size, np.uint16)
@@ -297,7 +306,7 @@ def _column_rests(columns):
     return _rests(columns[2 : 2 + CLASSES]) + _rests(columns[2 + CLASSES :])
 
 
-@inner
+@maker
 def _code_gaps(lengths, classes, codes, directory):
     """Code the DELTA chunks: with one code, or one per density if smaller; the number of codes.
 
@@ -333,7 +342,7 @@ def _code_gaps(lengths, classes, codes, directory):
     return n_codes
 
 
-@inner
+@maker
 def _code_columns(columns, codes, directory):
     """Code the COLUMNS chunks with two codes, of gaps of keys and of columns; their number."""
     histograms = np.zeros((2, CLASSES), np.int64)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from .bits import ONE, ZERO, bit_length
-from .jit import helper, inner, kernel, magnitude, shifted
+from .jit import helper, inner, kernel, magnitude, maker, shifted
 
 TO_UNIT = 2.0**-53
 
@@ -25,10 +25,7 @@ def quantize(bits, boundaries, joint):
     Boundaries are ascending magnitude patterns.
     """
     if bits.size < FEW:
-        sign = np.uint64(bits.itemsize * 8 - 1)
-        for i in range(bits.size):
-            level = count_up_to(boundaries, np.uint64(magnitude(bits[i])))
-            joint[i] = level << ONE | np.uint64(bits[i]) >> sign
+        _quantize_few(bits, boundaries, joint)
         return
     period, octave = _period(boundaries)
     if period:
@@ -36,6 +33,15 @@ def quantize(bits, boundaries, joint):
         return
     lowest, shift, last, cells, edges, most = cut(boundaries)
     index(bits, lowest, shift, last, cells, edges, most, joint)
+
+
+@inner
+def _quantize_few(bits, boundaries, joint):
+    """`quantize`, one by one."""
+    sign = np.uint64(bits.itemsize * 8 - 1)
+    for i in range(bits.size):
+        level = count_up_to(boundaries, np.uint64(magnitude(bits[i])))
+        joint[i] = level << ONE | np.uint64(bits[i]) >> sign
 
 
 @inner
@@ -60,7 +66,7 @@ def _period(boundaries):
     return 0, 0
 
 
-@inner
+@maker
 def _index_periodic(bits, boundaries, period, octave, joint):
     """`index` by comparing what is left of an octave with its boundaries: all of it vector code."""
     kind = bits.dtype.type
@@ -88,7 +94,7 @@ def _index_periodic(bits, boundaries, period, octave, joint):
             out[i] = np.uint32(kind(level + level) + shifted(part[i], high))
 
 
-@inner
+@maker
 def cut(boundaries):
     """Boundaries in cells of equal width, for `index`.
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from .bits import bit_length
-from .jit import inner, kernel, magnitude, shifted
+from .jit import inner, kernel, magnitude, maker, shifted
 
 DIGIT = 11
 NEAR = 3
@@ -21,7 +21,7 @@ def kth_magnitude(bits, k, histogram):
     after the first time only elements of one bin are looked at. `histogram` is scratch.
     """
     if bits.size <= FEW:
-        return _kth_of_few(bits, k)
+        return kth_of_few(bits, k)
     kind = bits.dtype.type
     low, high = _extent(bits)
     above = 0
@@ -44,7 +44,7 @@ def kth_magnitude(bits, k, histogram):
 
 
 @inner
-def _kth_of_few(bits, k):
+def kth_of_few(bits, k):
     kind = bits.dtype.type
     floor, _ = floor_of(bits, k, 0)
     found, above = ~kind(0), np.uint32(0)
@@ -88,7 +88,7 @@ def _extent(bits):
     return low, high
 
 
-@inner
+@maker
 def _between(bits, low, high, count):
     """The magnitudes of a range, which are so many."""
     found = np.empty(count + 1, bits.dtype)

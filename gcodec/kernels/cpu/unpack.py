@@ -11,7 +11,7 @@ uint64: sums of what hostile bits claim stay far below 2**64.
 import numpy as np
 
 from ...format.directory import BLOCK, HEAD_BITS, WIDTH_BITS
-from .bits import CHECKED, LOW_SIX, LOW_THREE, ONE, SIX, THREE, WORD, ZERO, window
+from .bits import LOW_SIX, ONE, SIX, WORD, ZERO, window
 from .checksum import digest
 from .columns import read_columns
 from .directory import (
@@ -31,8 +31,9 @@ from .directory import (
     plane_bits,
     positions_of,
 )
-from .fold import NARROW, WIDE, load_fields, load_wide_fields
-from .jit import helper, inner, kernel, ones, trailing_zeros
+from .fold import WIDE
+from .jit import helper, inner, kernel, maker, ones, trailing_zeros
+from .planes import SPARE, find_ones, load_64, read_fields
 from .prefix import end_of_rests, fill_table, gap_of, read_codes
 
 SEVEN = np.uint64(7)
@@ -53,6 +54,15 @@ def first_corrupt(payload, directory, first):
         if digest(part, np.uint64(first + i)) & LOW_32 != np.uint64(directory[i].check):
             return i
     return -1
+
+
+@inner
+def _most(directory):
+    """Elements of the largest chunk."""
+    most = 0
+    for i in range(directory.size):
+        most = max(most, np.int64(directory[i].nnz))
+    return most
 
 
 @helper
@@ -76,7 +86,7 @@ def read_keys(payload, directory, first, layout, codes, seeds, tables, scratch, 
     `scratch`, uint32, has room for keys and columns of any chunk that has columns.
     """
     n_elements, chunk_log2, pattern_bits = layout
-    done = 0
+    done, ones_of = 0, np.empty(_most(directory) + SPARE, np.uint32)
     for i in range(directory.size):
         entry = directory[i]
         count = np.int64(entry.nnz)
@@ -106,7 +116,8 @@ def read_keys(payload, directory, first, layout, codes, seeds, tables, scratch, 
         elif codec == COO:
             step = _read_fields(payload, low_at, parameter, positions, own)
         elif codec == KEY_RICE:
-            step = _read_rice(payload, high_at, high_end, low_at, parameter, positions, own)
+            places = ones_of[: count + SPARE]
+            step = _read_rice(payload, high_at, high_end, low_at, parameter, positions, places, own)
         elif codec == BLOCKS:
             step = _read_blocks(payload, index_at, high_at, high_end, positions, own)
         elif codec == SEEDED:
@@ -185,34 +196,9 @@ def _read_bitmap(payload, at, end, keys):
 
 
 @inner
-def _fields(payload, at, width, numbers):
-    """Fields of up to 32 bits, from a bit on."""
-    mask, start, size = (ONE << width) - ONE, ZERO, np.uint64(numbers.size)
-    if at & LOW_THREE == ZERO and ZERO < width <= WIDE:
-        while start + WORD <= size:
-            load_64(payload, at, width, numbers, start)
-            at += width << SIX
-            start += WORD
-    for j in range(start, size):
-        numbers[j] = window(payload, at) & mask
-        at += width
-
-
-@helper
-def load_64(payload, at, width, numbers, start):
-    """64 fields of 1 to 16 bits, from the first bit of a byte on."""
-    if CHECKED:
-        numbers[start + LOW_SIX] = payload[(at + (width << SIX) + LOW_SIX) >> SIX]
-    if width <= NARROW:
-        load_fields(payload, at >> THREE, width, numbers, start)
-    else:
-        load_wide_fields(payload, at >> THREE, width, numbers, start)
-
-
-@inner
 def _read_fields(payload, at, width, positions, keys):
     """Keys as they are, which must ascend."""
-    _fields(payload, at, width, keys)
+    read_fields(payload, at, width, keys)
     least, wrong = ZERO, False
     for j in range(keys.size):
         wrong |= np.uint64(keys[j]) < least
@@ -223,26 +209,18 @@ def _read_fields(payload, at, width, positions, keys):
 
 
 @inner
-def _read_rice(payload, at, end, low, shift, positions, keys):
+def _read_rice(payload, at, end, low, shift, positions, places, keys):
     """Gaps less one: in unary, and `shift` bits below."""
-    _fields(payload, low, shift, keys)
-    next_key, following = ZERO, at
-    j = np.uint64(0)
-    for word in range(at >> SIX, (end + LOW_SIX) >> SIX):
-        rest = payload[word]
-        count = ones(rest)
-        if j + count > np.uint64(keys.size):
-            return 99
-        base = word << SIX
-        for _ in range(count):
-            bit = base + trailing_zeros(rest)
-            rest &= rest - ONE
-            key = next_key + (((bit - following) << shift) | np.uint64(keys[j]))
-            keys[j] = key
-            next_key, following = key + ONE, bit + ONE
-            j += ONE
-    if j != np.uint64(keys.size) or following != end:
+    count = find_ones(payload, at, end, places)
+    if count != np.uint64(keys.size) or at + np.uint64(places[count - ONE]) + ONE != end:
         return 99
+    read_fields(payload, low, shift, keys)
+    next_key = following = ZERO
+    for j in range(count):
+        place = np.uint64(places[j])
+        key = next_key + (((place - following) << shift) | np.uint64(keys[j]))
+        keys[j] = key
+        next_key, following = key + ONE, place + ONE
     return 98 if next_key > positions else 0
 
 
@@ -296,7 +274,8 @@ def read_values(payload, directory, first, layout, levels, code, table, patterns
     As `read_keys`. `code` holds the lengths of level indices, `table`, uint16[4096], is zeros.
     """
     _, _, pattern_bits = layout
-    done = 0
+    done, most = 0, _most(directory)
+    ones_of, numbers = np.empty(most + SPARE, np.uint32), np.empty(most, np.uint32)
     for i in range(directory.size):
         entry = directory[i]
         count = np.int64(entry.nnz)
@@ -322,7 +301,10 @@ def read_values(payload, directory, first, layout, levels, code, table, patterns
             width = np.uint64(entry.val_param)
             step = 0
             if is_rice(codec):
-                step = _read_rice_values(payload, high_at, high_end, low_at, width, known, own)
+                places, rests = ones_of[: count + SPARE], numbers[:count]
+                step = _read_rice_values(
+                    payload, high_at, high_end, low_at, width, known, places, rests, own
+                )
             elif is_huffman(codec):
                 if table[0] == 0:
                     fill_table(code, table)
@@ -346,14 +328,14 @@ def read_values(payload, directory, first, layout, levels, code, table, patterns
     return 0, -1
 
 
-@inner
+@maker
 def _read_levels(payload, at, width, levels, patterns):
     """Levels by fields of so many bits."""
     numbers = np.empty(min(TILE, patterns.size), np.uint32)
     for start in range(0, patterns.size, TILE):
         part = patterns[start : start + TILE]
         own, most = numbers[: part.size], np.uint32(0)
-        _fields(payload, at, width, own)
+        read_fields(payload, at, width, own)
         for j in range(own.size):
             most = max(most, own[j])
         if np.int64(most) >= levels.size:
@@ -365,28 +347,21 @@ def _read_levels(payload, at, width, levels, patterns):
 
 
 @inner
-def _read_rice_values(payload, at, end, low, shift, levels, patterns):
+def _read_rice_values(payload, at, end, low, shift, levels, places, numbers, patterns):
     """Levels by numbers in unary, and `shift` bits below."""
-    mask, most = (ONE << shift) - ONE, np.uint64(levels.size)
-    following = at
-    j = ZERO
-    for word in range(at >> SIX, (end + LOW_SIX) >> SIX):
-        rest = payload[word]
-        count = ones(rest)
-        if j + count > np.uint64(patterns.size):
-            return 107
-        base = word << SIX
-        for _ in range(count):
-            bit = base + trailing_zeros(rest)
-            rest &= rest - ONE
-            index = ((bit - following) << shift) | (window(payload, low) & mask)
-            if index >= most:
-                return 109
-            patterns[j] = levels[index]
-            following = bit + ONE
-            low += shift
-            j += ONE
-    return 0 if j == np.uint64(patterns.size) and following == end else 107
+    count = find_ones(payload, at, end, places)
+    if count != np.uint64(patterns.size) or at + np.uint64(places[count - ONE]) + ONE != end:
+        return 107
+    read_fields(payload, low, shift, numbers)
+    most, following = np.uint64(levels.size), ZERO
+    for j in range(count):
+        place = np.uint64(places[j])
+        index = ((place - following) << shift) | np.uint64(numbers[j])
+        if index >= most:
+            return 109
+        patterns[j] = levels[index]
+        following = place + ONE
+    return 0
 
 
 @inner

@@ -31,6 +31,9 @@ LONGEST_UNARY = np.uint32(25)
 """Zeros before a one that an entry has room for."""
 
 FOUR, EIGHT = np.uint64(4), np.uint64(8)
+FOLDED = 48
+"""Words of scratch for folded codes and their lengths."""
+
 MOST_BYTES = 128
 """No 64 folded codes take more, with what is stored after them."""
 
@@ -45,7 +48,12 @@ HALF = np.uint64(32)
 @kernel
 def measure_chunks(directory, rests, width):
     """Set the lengths of all chunks, of elements of so many bits."""
-    ends = np.zeros(8, np.int64)
+    lengths_of_chunks(directory, rests, width, np.empty(8, np.int64))
+
+
+@inner
+def lengths_of_chunks(directory, rests, width, ends):
+    """`measure_chunks`, with scratch."""
     for chunk in range(directory.size):
         entry = directory[chunk]
         entry.len16 = 0
@@ -56,7 +64,8 @@ def measure_chunks(directory, rests, width):
 
 @inner
 def place_planes(entry, rests, width, ends):
-    """Words after which each of a chunk's planes begins, and all of them; `ends[0]` is 0."""
+    """Words after which each of a chunk's planes begins, and all of them."""
+    ends[0] = 0
     index, high, signs, value_index, value_high, value_low, low = plane_bits(entry, width)
     ends[1] = words_of(index)
     ends[2] = ends[1] + words_of(high)
@@ -89,74 +98,85 @@ def write_chunks(
         Patterns of values that travel as they are.
     """
     first = most = 0
-    ends = np.zeros(8, np.int64)
     for chunk in range(begin):
         first += np.int64(directory[chunk].nnz)
     for chunk in range(begin, end):
         most = max(most, np.int64(directory[chunk].nnz) + np.int64(directory[chunk].columns))
     numbers, spare = np.empty(most, np.uint32), np.empty(most, np.uint32)
+    scratch = numbers, spare, np.empty(most // BLOCK + 1, np.uint32), np.empty(FOLDED, np.uint64)
+    ends = np.empty(8, np.int64)
     for chunk in range(begin, end):
-        entry = directory[chunk]
-        count = np.int64(entry.nnz)
-        start = np.int64(entry.off16) * 2
-        part = payload[start : start + np.int64(entry.len16) * 2]
-        at = 0
-        codec, value = np.int64(entry.key_codec), np.int64(entry.val_codec)
-        if count:
-            place_planes(entry, rests[chunk], width, ends)
-            index, high, sign = part[: ends[1]], part[ends[1] : ends[2]], part[ends[2] : ends[3]]
-            low = part[ends[6] : ends[7]]
-            own, param = keys[first : first + count], np.int64(entry.key_param)
-            scratch, entries = numbers[:count], spare[:count]
-            if codec in (DELTA, KEY_RICE, BLOCKS):
-                to_skips(own, scratch)
-            if codec == DELTA:
-                _write_gaps(scratch, 1, 0, codes[param], codes[param], entries, index, high, low)
-            elif codec == KEY_RICE:
-                write_unary(scratch, param, entries, high)
-                write_fields(scratch, param, low)
-            elif codec == BLOCKS:
-                _write_blocks(scratch, index, high)
-            elif codec == COO:
+        _write_chunk(
+            chunk, first, directory, rests, width, keys, columns, codes, joint, symbols, bits,
+            payload, scratch, ends,
+        )  # fmt: skip
+        first += np.int64(directory[chunk].nnz)
+
+
+@inner
+def _write_chunk(
+    chunk, first, directory, rests, width, keys, columns, codes, joint, symbols, bits, payload,
+    scratch, ends,
+):  # fmt: skip
+    """Write a chunk, of which elements are kept from number `first` on."""
+    entry = directory[chunk]
+    count = np.int64(entry.nnz)
+    start = np.int64(entry.off16) * 2
+    part = payload[start : start + np.int64(entry.len16) * 2]
+    at = 0
+    codec, value = np.int64(entry.key_codec), np.int64(entry.val_codec)
+    if count:
+        place_planes(entry, rests[chunk], width, ends)
+        index, high, sign = part[: ends[1]], part[ends[1] : ends[2]], part[ends[2] : ends[3]]
+        low = part[ends[6] : ends[7]]
+        own, param = keys[first : first + count], np.int64(entry.key_param)
+        all_numbers, spare, blocks, folded = scratch
+        numbers, entries = all_numbers[:count], spare[:count]
+        if codec in (DELTA, KEY_RICE, BLOCKS):
+            to_skips(own, numbers)
+        if codec == DELTA:
+            planes = index, high, low
+            _write_gaps(numbers, 1, 0, codes[param], codes[param], entries, blocks, folded, planes)
+        elif codec == KEY_RICE:
+            write_unary(numbers, param, entries, folded, high)
+            write_fields(numbers, param, low)
+        elif codec == BLOCKS:
+            _write_blocks(numbers, blocks, index, high)
+        elif codec == COO:
+            write_fields(own, param, low)
+        elif codec == BITMAP:
+            _write_bitmap(own, high)
+        elif codec == COLUMNS:
+            _write_columns(chunk, columns, codes, spare, blocks, folded, index, high, low)
+        index, high = part[ends[3] : ends[4]], part[ends[4] : ends[5]]
+        low = part[ends[5] : ends[6]]
+        if value == RAW:
+            _write_raw(bits[first : first + count], low)
+        else:
+            own, param = joint[first : first + count], np.int64(entry.val_param)
+            if has_signs(value):
+                _write_signs(own, sign)
+            kind = value % SIGNED if value > SIGNED else value
+            if symbols.shape[0] == 0:
                 write_fields(own, param, low)
-            elif codec == BITMAP:
-                _write_bitmap(own, high)
-            elif codec == COLUMNS:
-                _write_columns(chunk, columns, codes, spare, index, high, low)
-            index, high = part[ends[3] : ends[4]], part[ends[4] : ends[5]]
-            low = part[ends[5] : ends[6]]
-            if value == RAW:
-                _write_raw(bits[first : first + count], low)
             else:
-                own, param = joint[first : first + count], np.int64(entry.val_param)
-                if has_signs(value):
-                    _write_signs(own, sign)
-                kind = value % SIGNED if value > SIGNED else value
-                if symbols.shape[0] == 0:
-                    write_fields(own, param, low)
-                else:
-                    _look_up(own, symbols[np.int64(kind == HUFFMAN)], scratch)
-                    if kind == HUFFMAN:
-                        _write_codes(scratch, index, high)
-                    elif kind == RICE:
-                        write_unary(scratch, param, entries, high)
-                    if kind in (FIXED, RICE):
-                        write_fields(scratch, param, low)
-            at = ends[7]
-        part[at:] = ZERO
-        first += count
-        check = digest(part.view(np.uint8), np.uint64(chunk))
-        entry.check = check & np.uint64(0xFFFF_FFFF)
+                _look_up(own, symbols[np.int64(kind == HUFFMAN)], numbers)
+                if kind == HUFFMAN:
+                    _write_codes(numbers, blocks, folded, index, high)
+                elif kind == RICE:
+                    write_unary(numbers, param, entries, folded, high)
+                if kind in (FIXED, RICE):
+                    write_fields(numbers, param, low)
+        at = ends[7]
+    part[at:] = ZERO
+    check = digest(part.view(np.uint8), np.uint64(chunk))
+    entry.check = check & np.uint64(0xFFFF_FFFF)
 
 
 @inner
 def _look_up(joint, table, numbers):
     for j in range(joint.size):
         numbers[j] = table[joint[j]]
-
-
-# Functions hold loops and are not called in them: Numba counts references of the arrays that a
-# function is given, which takes longer than writing a code.
 
 
 @inner
@@ -201,9 +221,12 @@ def _append_fields(numbers, width, words):
 
 
 @inner
-def write_entries(entries, words, ends):
-    """Codes of `code << 5 | length`, and the bits after each block that `ends` has room for."""
-    folded, lengths = np.empty(24, np.uint64), np.empty(24, np.uint64)
+def write_entries(entries, words, ends, scratch):
+    """Codes of `code << 5 | length`, and the bits after each block that `ends` has room for.
+
+    `scratch` is uint64[FOLDED].
+    """
+    folded, lengths = scratch[: FOLDED // 2], scratch[FOLDED // 2 :]
     gathered = filled = byte = start = ZERO
     size, room = np.uint64(entries.size), 8 * words.size
     words[max(words.size - 1, 0) :] = ZERO
@@ -255,7 +278,7 @@ def _put_byte(words, byte, gathered):
 
 
 @inner
-def write_unary(numbers, shift, entries, words):
+def write_unary(numbers, shift, entries, folded, words):
     """Each number >> shift as that many zeros and a one."""
     shift, most = np.uint32(shift), np.uint32(0)
     for j in range(numbers.size):
@@ -265,7 +288,7 @@ def write_unary(numbers, shift, entries, words):
             zeros = shifted(numbers[j], shift)
             one = np.uint32(np.uint32(1) << np.uint32(zeros + FIVE))
             entries[j] = np.uint32(one | np.uint32(zeros + np.uint32(1)))
-        write_entries(entries, words, entries[:0])
+        write_entries(entries, words, entries[:0], folded)
     else:
         _set_bits(numbers, shift, words)
 
@@ -282,10 +305,10 @@ def _set_bits(numbers, shift, words):
 
 
 @inner
-def _write_codes(entries, index, words):
+def _write_codes(entries, blocks, folded, index, words):
     """Codes, and the lengths of all blocks but the last."""
-    ends = np.empty((entries.size - 1) // BLOCK, np.uint32)
-    write_entries(entries, words, ends)
+    ends = blocks[: (entries.size - 1) // BLOCK]
+    write_entries(entries, words, ends, folded)
     before = np.uint32(0)
     for block in range(ends.size):
         end = ends[block]
@@ -295,27 +318,28 @@ def _write_codes(entries, index, words):
 
 
 @inner
-def _write_gaps(numbers, less, split, code, first_code, entries, index, high, low):
+def _write_gaps(numbers, less, split, code, first_code, entries, blocks, folded, planes):
     """Codes of classes, `first_code` for the first `split`, offsets of blocks, and rests.
 
     Gaps are `numbers` and `less` more.
     """
+    index, high, low = planes
     more = np.uint32(less)
     for j in range(split):
         entries[j] = first_code[bit_length(np.uint32(numbers[j] + more))]
     for j in range(split, numbers.size):
         entries[j] = code[bit_length(np.uint32(numbers[j] + more))]
-    _write_codes(entries, index, high)
+    _write_codes(entries, blocks, folded, index, high)
     for j in range(numbers.size):
         gap = np.uint32(numbers[j] + more)
         width = np.uint32(bit_length(gap) - ONE)
         rest = np.uint32(gap ^ np.uint32(np.uint32(1) << width))
         entries[j] = np.uint32(np.uint32(rest << FIVE) | width)
-    write_entries(entries, low, entries[:0])
+    write_entries(entries, low, entries[:0], folded)
 
 
 @inner
-def _write_columns(chunk, columns, codes, entries, index, high, low):
+def _write_columns(chunk, columns, codes, entries, blocks, folded, index, high, low):
     """Heads of pieces, then gaps: of columns in the last code, of keys in the one before.
 
     `columns` are the jobs of `gcodec.packing.columns`: places of gaps, pieces of chunks, pieces.
@@ -330,13 +354,14 @@ def _write_columns(chunk, columns, codes, entries, index, high, low):
     start = jobs[chunk, INDEX]
     own, split = gaps[start : start + jobs[chunk, COUNT]], jobs[chunk, SPLIT]
     entries, last = entries[: own.size], codes.shape[0] - 1
-    _write_gaps(own, 0, split, codes[last - 1], codes[last], entries, index[at:], high, low)
+    planes = index[at:], high, low
+    _write_gaps(own, 0, split, codes[last - 1], codes[last], entries, blocks, folded, planes)
 
 
 @inner
-def _write_blocks(numbers, index, words):
+def _write_blocks(numbers, blocks, index, words):
     """Fields of one width a block, and these widths."""
-    widths = np.empty((numbers.size + BLOCK - 1) // BLOCK, np.uint32)
+    widths = blocks[: (numbers.size + BLOCK - 1) // BLOCK]
     start, at, room = ZERO, ZERO, np.uint64(words.size)
     for block in range(widths.size):
         stop = min(start + np.uint64(BLOCK), np.uint64(numbers.size))

@@ -1,1 +1,1 @@
-"""Kernels for CUDA devices, as far as they exist: compiled and tested, not yet launched."""
+"""Kernels for CUDA devices: factories of them, the list of all, and what launches them."""

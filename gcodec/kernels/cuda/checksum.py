@@ -2,17 +2,10 @@
 
 import numpy as np
 
-from .warps import FULL, position
+from .warps import FULL
 
-CHECKERS = 4
-"""Lanes that share a chunk: each has one of the four that the hash mixes."""
-
-THREADS = 128
-CHUNKS = THREADS // CHECKERS
-"""That a thread block checks."""
-
-OFF16, LEN16 = 0, 1
-"""Words of a directory entry."""
+CHECKERS = np.uint32(4)
+"""Lanes that share a hash: each has one of the four that it mixes."""
 
 P1 = np.uint64(0x9E3779B185EBCA87)
 P2 = np.uint64(0xC2B2AE3D27D4EB4F)
@@ -22,31 +15,24 @@ P5 = np.uint64(0x27D4EB2F165667C5)
 ZERO, ONE, FOUR = np.uint64(0), np.uint64(1), np.uint64(4)
 
 
-def chunk_checks(cuda):
-    """Kernel: low half of XXH64 of each chunk's bytes, seeded with its number, from `first` on.
+def digest(cuda):
+    """Device functions: the hash of whole words, and that of words and four bytes more.
 
-    payload : uint64[words]; directory : uint32[chunks, 8], entries as in a frame; first : uint64;
-    checks : uint32[chunks]. Chunks have whole units of 16 bytes: nothing shorter is left over.
+    All lanes of a warp call one, with the same arguments but for the lane, and get the hash.
     """
-    lane_of, _ = position(cuda)
 
     @cuda.jit(device=True, inline="always")
     def rotate(x, by):
         return (x << np.uint64(by)) | (x >> np.uint64(64 - by))
 
     @cuda.jit(device=True, inline="always")
-    def mix(lane, word):
-        return rotate(lane + word * P2, 31) * P1
+    def mix(own, word):
+        return rotate(own + word * P2, 31) * P1
 
-    def kernel(payload, directory, first, checks):
-        number = np.uint64(cuda.blockIdx.x) * np.uint64(CHUNKS)
-        number += np.uint64(np.uint32(cuda.threadIdx.x) // np.uint32(CHECKERS))
-        part = np.uint32(cuda.threadIdx.x) % np.uint32(CHECKERS)
-        at = size = ZERO
-        if number < np.uint64(directory.shape[0]):
-            at = np.uint64(directory[number, OFF16]) * np.uint64(2)
-            size = np.uint64(directory[number, LEN16]) * np.uint64(2)
-        seed = first + number
+    @cuda.jit(device=True, inline="always")
+    def stripes(words, at, size, seed, lane):
+        """Up to the last whole stripe of four words, and as if there were no more."""
+        part = lane % CHECKERS
         own = seed
         if part == np.uint32(0):
             own = seed + P1 + P2
@@ -56,28 +42,45 @@ def chunk_checks(cuda):
             own = seed - P1
         done = ZERO
         while done + FOUR <= size:
-            own = mix(own, payload[at + done + np.uint64(part)])
+            own = mix(own, words[at + done + np.uint64(part)])
             done += FOUR
-        start = np.int32(lane_of() - part)
-        a = np.uint64(cuda.shfl_sync(FULL, np.int64(own), start))
-        b = np.uint64(cuda.shfl_sync(FULL, np.int64(own), start + 1))
-        c = np.uint64(cuda.shfl_sync(FULL, np.int64(own), start + 2))
-        d = np.uint64(cuda.shfl_sync(FULL, np.int64(own), start + 3))
-        if part != np.uint32(0) or number >= np.uint64(directory.shape[0]):
-            return
-        h = seed + P5
-        if size >= FOUR:
-            h = rotate(a, 1) + rotate(b, 7) + rotate(c, 12) + rotate(d, 18)
-            h = (h ^ mix(ZERO, a)) * P1 + P4
-            h = (h ^ mix(ZERO, b)) * P1 + P4
-            h = (h ^ mix(ZERO, c)) * P1 + P4
-            h = (h ^ mix(ZERO, d)) * P1 + P4
-        h += size * np.uint64(8)
+        a = np.uint64(cuda.shfl_sync(FULL, np.int64(own), 0))
+        b = np.uint64(cuda.shfl_sync(FULL, np.int64(own), 1))
+        c = np.uint64(cuda.shfl_sync(FULL, np.int64(own), 2))
+        d = np.uint64(cuda.shfl_sync(FULL, np.int64(own), 3))
+        if size < FOUR:
+            return seed + P5
+        h = rotate(a, 1) + rotate(b, 7) + rotate(c, 12) + rotate(d, 18)
+        h = (h ^ mix(ZERO, a)) * P1 + P4
+        h = (h ^ mix(ZERO, b)) * P1 + P4
+        h = (h ^ mix(ZERO, c)) * P1 + P4
+        return (h ^ mix(ZERO, d)) * P1 + P4
+
+    @cuda.jit(device=True, inline="always")
+    def rest(h, words, at, size):
+        """Words after the last whole stripe."""
+        done = size - size % FOUR
         while done < size:
-            h = rotate(h ^ mix(ZERO, payload[at + done]), 27) * P1 + P4
+            h = rotate(h ^ mix(ZERO, words[at + done]), 27) * P1 + P4
             done += ONE
+        return h
+
+    @cuda.jit(device=True, inline="always")
+    def avalanche(h):
         h = (h ^ (h >> np.uint64(33))) * P2
         h = (h ^ (h >> np.uint64(29))) * P3
-        checks[number] = np.uint32(h ^ (h >> np.uint64(32)))
+        return h ^ (h >> np.uint64(32))
 
-    return kernel
+    @cuda.jit(device=True, inline="always")
+    def of_words(words, at, size, seed, lane):
+        h = stripes(words, at, size, seed, lane) + size * np.uint64(8)
+        return avalanche(rest(h, words, at, size))
+
+    @cuda.jit(device=True, inline="always")
+    def of_words_and_half(words, at, size, half, lane):
+        """Without a seed; `half` are the last four bytes."""
+        h = stripes(words, at, size, ZERO, lane) + size * np.uint64(8) + FOUR
+        h = rest(h, words, at, size) ^ (half * P1)
+        return avalanche(rotate(h, 23) * P2 + P3)
+
+    return of_words, of_words_and_half

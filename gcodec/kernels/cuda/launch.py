@@ -10,10 +10,18 @@ from . import registry, target
 
 
 class Launcher(Protocol):
-    """A device and a stream of it. Handles are arrays there, to be sliced; work is in order."""
+    """A device and a stream of it. Handles are arrays there, to be sliced; work is in order.
+
+    stream : the handle of the stream that it was made for, or None
+    """
+
+    stream: int | None
 
     def adopt(self, array: Any) -> Any:
         """A handle of an array that is there already, by the CUDA array interface."""
+
+    def address(self, handle: Any) -> int:
+        """Where an array starts."""
 
     def empty(self, size: int, dtype: Any) -> Any:
         """A handle of new memory that holds anything."""
@@ -60,11 +68,15 @@ class Driver:
                 "no CUDA driver or device is to be found: install the NVIDIA driver (nvidia-smi "
                 "shows it), or copy the array to the host"
             )
+        self.stream = stream
         external = self._cuda.external_stream
         self._stream = external(stream) if stream else self._cuda.default_stream()
 
     def adopt(self, array: Any) -> Any:
         return self._cuda.as_cuda_array(array, sync=False)
+
+    def address(self, handle: Any) -> int:
+        return int(handle.device_ctypes_pointer.value or 0)
 
     def empty(self, size: int, dtype: Any) -> Any:
         return self._cuda.device_array(size, dtype, stream=self._stream)

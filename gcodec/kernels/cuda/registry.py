@@ -9,9 +9,8 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from . import accumulate, checksum, planes, quantize, selection, target
+from . import accumulate, compose, planes, selection, sketch, target
 
-JOBS: Final = "const int64[:, ::1]"
 WORDS: Final = "uint64[::1]"
 
 
@@ -89,13 +88,6 @@ def _selection(table: dict[str, Entry]) -> None:
 def _values(table: dict[str, Entry]) -> None:
     for kind in (np.uint16, np.uint32, np.uint64):
         name = np.dtype(kind).name
-        for joint in (np.uint8, np.uint32):
-            other = np.dtype(joint).name
-            table[f"quantize_{name}_{other}"] = Entry(
-                lambda cuda, memory, kind=kind, joint=joint: quantize.quantize(cuda, kind, joint),
-                (f"const {name}[::1]", f"const {name}[::1]", f"{other}[::1]"),
-                quantize.THREADS,
-            )
         where = ("const uint32[::1]", f"const {WORDS}", "uint64", f"const {name}[::1]")
         table[f"scatter_{name}"] = Entry(
             lambda cuda, memory: accumulate.scatter(cuda),
@@ -111,42 +103,39 @@ def _values(table: dict[str, Entry]) -> None:
         )
 
 
-def _planes(table: dict[str, Entry]) -> None:
-    warp, keys = planes.WARP, "const uint32[::1]"
-    for name in ("uint8", "uint16", "uint32"):
-        table[f"write_fields_{name}"] = Entry(
-            lambda cuda, memory: planes.write_fields(cuda),
-            (JOBS, f"const {name}[::1]", WORDS),
-            planes.PLANE_THREADS,
+def _frames(table: dict[str, Entry]) -> None:
+    told = (f"const {WORDS}", "uint64", "uint64", "uint64")
+    for kind in (np.uint16, np.uint32, np.uint64):
+        name, top = np.dtype(kind).name, np.dtype(selection.top_of(kind)).name
+        kept = (f"const {WORDS}", "const uint32[::1]", f"const {name}[::1]", f"const {top}[::1]")
+        table[f"write_chunks_{name}"] = Entry(
+            lambda cuda, memory, kind=kind: compose.write_chunks(cuda, memory, kind),
+            (*told, *kept, WORDS, "uint32[::1]", f"{name}[::1]", WORDS),
+            planes.THREADS,
         )
-    table["write_bitmap"] = Entry(
-        lambda cuda, memory: planes.write_bitmap(cuda), (JOBS, keys, WORDS), planes.PLANE_THREADS
-    )
-    table["measure_blocks"] = Entry(
-        lambda cuda, memory: planes.measure_blocks(cuda),
-        (keys, f"const {WORDS}", "uint32[::1]", WORDS),
-        warp * planes.WRITERS,
-    )
-    table["write_blocks"] = Entry(
-        lambda cuda, memory: planes.write_blocks(cuda),
-        (JOBS, keys, keys, WORDS),
-        warp * planes.WRITERS,
-    )
-    table["write_codes"] = Entry(
-        lambda cuda, memory: planes.write_codes(cuda),
-        (JOBS, keys, "const uint8[:, ::1]", "const uint16[:, ::1]", WORDS),
-        warp * planes.WRITERS,
-    )
-    table["read_codes"] = Entry(
-        lambda cuda, memory: planes.read_codes(cuda),
-        (JOBS, f"const {WORDS}", "const uint16[:, ::1]", "uint32[::1]", "int64[::1]"),
-        warp * planes.READERS,
-    )
-    table["chunk_checks"] = Entry(
-        lambda cuda, memory: checksum.chunk_checks(cuda),
-        (f"const {WORDS}", "const uint32[:, ::1]", "uint64", "uint32[::1]"),
-        checksum.THREADS,
-    )
+    for top in ("uint32", "uint64"):
+        table[f"seal_{top}"] = Entry(
+            lambda cuda, memory: compose.seal(cuda),
+            (*told, "uint64", f"const {WORDS}", f"const {top}[::1]", f"const {WORDS}", "uint64",
+             WORDS, WORDS),
+            compose.SEALERS,
+        )  # fmt: skip
+
+
+def _sketches(table: dict[str, Entry]) -> None:
+    tables = "const uint64[:, :, ::1]"
+    for kind in (np.float32, np.float64):
+        name = np.dtype(kind).name
+        table[f"insert_{name}"] = Entry(
+            lambda cuda, memory, kind=kind: sketch.insert(cuda, memory, kind),
+            (f"const {name}[::1]", "uint64", tables, "uint64", f"{name}[:, ::1]"),
+            sketch.THREADS,
+        )
+        table[f"estimate_{name}"] = Entry(
+            lambda cuda, memory, kind=kind: sketch.estimate(cuda, memory, kind),
+            ("uint64", tables, "uint64", f"const {name}[:, ::1]", "uint32", f"{name}[::1]"),
+            sketch.THREADS,
+        )
 
 
 @cache
@@ -155,5 +144,6 @@ def kernels() -> dict[str, Entry]:
     table: dict[str, Entry] = {}
     _selection(table)
     _values(table)
-    _planes(table)
+    _frames(table)
+    _sketches(table)
     return table

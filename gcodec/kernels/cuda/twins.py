@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import BackendUnavailableError
-from . import selection
+from . import selection, sketch
 from .launch import Launcher
 
 ALIGNMENT = 16
@@ -47,6 +47,18 @@ class Resident:
         take(self, positions, out)
         return out
 
+    def __setitem__(self, positions: NDArray[np.int64], values: NDArray[Any]) -> None:
+        """Of elements at positions, each at most once."""
+        assert self.size <= 1 << FLAT
+        if positions.size:
+            kind, launcher = np.dtype(f"u{self.itemsize}"), self.launcher
+            numbers = np.asarray(values, self.dtype).view(kind)
+            where = np.asarray(positions, np.uint32), np.array([0, positions.size], np.uint64)
+            keys, starts, given = (launcher.put(array) for array in (*where, numbers))
+            to = self.view(kind).handle
+            launcher.launch(f"scatter_{kind}", 1, keys, starts, np.uint64(FLAT), given, to)
+            launcher.wait()
+
     def view(self, dtype: Any = None) -> "Resident":
         """The same memory as elements of as many bits."""
         dtype = self.dtype if dtype is None else np.dtype(dtype)
@@ -57,7 +69,10 @@ class Resident:
     def setflags(self, *, write: bool) -> None:
         """Kernels know what they may write."""
 
-    def astype(self, *_: Any, **__: Any) -> Any:
+    def astype(self, dtype: Any, **_: Any) -> "Resident":
+        """Itself: there is no kernel for another type."""
+        if self.dtype == dtype:
+            return self
         raise BackendUnavailableError(
             f"what this recipe asks of all elements has no CUDA kernel for {self.dtype}: copy the "
             "gradient to the host, or to float32"
@@ -78,17 +93,28 @@ class Resident:
         return max(-(-self.size // selection.tile_of(self.itemsize)), 1)
 
 
+class Collected(NamedTuple):
+    """What a pass collects, all of it there.
+
+    keys, values : room for them; starts : where those of each chunk begin, and their number
+    top : the largest magnitude pattern of all elements
+    """
+
+    keys: Any
+    values: Any
+    starts: Any
+    top: Any
+
+
 class _Found(NamedTuple):
     """What a pass collected.
 
     what : which elements of at least which magnitude, by which chunks
-    keys, values : there; starts : where those of each chunk begin; top : the largest magnitude
-    done : how many have been copied
+    starts, top : on the host; done : how many have been copied
     """
 
     what: tuple[int, ...]
-    keys: Any
-    values: Any
+    there: Collected
     starts: NDArray[np.int64]
     top: int
     done: int
@@ -98,10 +124,11 @@ def take(array: Resident, positions: NDArray[np.int64], out: NDArray[Any]) -> No
     """`out = array[positions]`."""
     if not out.size:
         return
-    there, launcher = array.launcher.empty(out.size, out.dtype), array.launcher
-    grid = -(-out.size // selection.THREADS)
-    launcher.launch(f"take_{array.dtype}", grid, array.handle, launcher.put(positions), there)
-    launcher.get(there, out)
+    kind, launcher = f"uint{8 * array.itemsize}", array.launcher
+    there, grid = launcher.empty(out.size, kind), -(-out.size // selection.THREADS)
+    where = launcher.put(np.ascontiguousarray(positions))
+    launcher.launch(f"take_{kind}", grid, array.view(kind).handle, where, there)
+    launcher.get(there, out.view(kind))
 
 
 class Twins:
@@ -183,9 +210,40 @@ class Twins:
             in_order = np.append(sums[2, 1 + which], parts[:, which].reshape(-1)).cumsum()
             sums[2, 1 + which] = in_order[-1]
 
-    def collect(
+    def compensate(self, grad: Any, residual: Any, gamma: Any, beta: Any, out: Any) -> None:
+        """`out = gamma * grad + beta * residual`."""
+        if not isinstance(out, Resident):
+            self._cpu.compensate(grad, residual, gamma, beta, out)
+            return
+        bits = out.view(f"u{out.itemsize}")
+        none = int(np.iinfo(bits.dtype).max)  # of which there is no magnitude
+        launch_collect(bits, none, FLAT, 0, (grad, residual, gamma, beta))
+
+    def collect(self, bits: Any, *where: Any) -> tuple[int, int, int]:
+        """Append elements whose magnitude pattern is at least `floor`, from number `at` on.
+
+        As on the CPU, but that the pass looks at all elements: a call that goes on with another
+        `at`, or asks the same again, copies what is there of the pass before.
+        """
+        if not isinstance(bits, Resident):
+            at, kept, top = self._cpu.collect(bits, *where)
+            return int(at), int(kept), int(top)
+        return self._collect(None, bits, *where)
+
+    def collect_sum(
+        self, grad: Any, residual: Any, gamma: Any, beta: Any, out: Any, bits: Any, *where: Any
+    ) -> tuple[int, int, int]:
+        """As `collect`, of a sum that is worked out on the way: `bits` are those of `out`."""
+        sums = grad, residual, gamma, beta
+        if not isinstance(bits, Resident):
+            at, kept, top = self._cpu.collect_sum(*sums, out, bits, *where)
+            return int(at), int(kept), int(top)
+        return self._collect(sums, bits, *where)
+
+    def _collect(
         self,
-        bits: Any,
+        sums: Any,
+        bits: Resident,
         offset: int,
         floor: int,
         chunk_log2: int,
@@ -195,26 +253,17 @@ class Twins:
         values: NDArray[Any],
         counts: NDArray[np.int64],
     ) -> tuple[int, int, int]:
-        """Append elements whose magnitude pattern is at least `floor`, from number `at` on.
-
-        As on the CPU, but that the pass looks at all elements: a call that goes on with another
-        `at`, or asks the same again, copies what is there of the pass before.
-        """
-        where = offset, floor, chunk_log2, at, kept, keys, values, counts
-        if not isinstance(bits, Resident):
-            at, kept, top = self._cpu.collect(bits, *where)
-            return int(at), int(kept), int(top)
         log2 = FLAT if offset & ((1 << chunk_log2) - 1) else chunk_log2
         found, what = self._found, (bits.address, bits.size, int(floor), log2)
         if found is None or found.what != what:
             assert at == 0
-            found = _collect(bits, what, max(keys.size - kept, bits.size // ROOM))
+            found = _collect(bits, what, max(keys.size - kept, bits.size // ROOM), sums)
         if at == 0:
             found = found._replace(done=0)
         done, size = found.done, min(keys.size - kept, int(found.starts[-1]) - found.done)
         own, part = slice(kept, kept + size), slice(done, done + size)
-        bits.launcher.get(found.keys[part], keys[own])
-        bits.launcher.get(found.values[part], values[own])
+        bits.launcher.get(found.there.keys[part], keys[own])
+        bits.launcher.get(found.there.values[part], values[own])
         self._found = found._replace(done=done + size)
         chunks = np.arange(found.starts.size - 1, dtype=np.int64) << log2
         in_each = np.diff(np.clip(found.starts, done, done + size))
@@ -227,26 +276,100 @@ class Twins:
             at = int(positions[-1]) - offset + 1
         return at, kept + size, found.top
 
+    def found(self, bits: Resident, floor: int, chunk_log2: int) -> Collected | None:
+        """What the last pass collected, if it was asked just that."""
+        found = self._found
+        same = found is not None and found.what == (bits.address, bits.size, floor, chunk_log2)
+        return found.there if found is not None and same else None
 
-def _collect(bits: Resident, what: tuple[int, ...], room: int) -> _Found:
+    def insert(
+        self, values: Any, start: int, tables: Any, columns_log2: int, begin: int, end: int,
+        cells: NDArray[Any],
+    ) -> None:  # fmt: skip
+        """Add values of the positions from `start` on to rows of a sketch, on the host."""
+        if not isinstance(values, Resident):
+            self._cpu.insert(values, start, tables, columns_log2, begin, end, cells)
+            return
+        assert (begin, end) == (0, cells.shape[0])
+        launcher, there = values.launcher, values.launcher.put(cells)
+        slices = -(-cells.shape[1] // sketch.slice_of(cells.itemsize))
+        where = np.uint64(start), launcher.put(tables), np.uint64(columns_log2)
+        launcher.launch(f"insert_{cells.dtype}", end * slices, values.handle, *where, there)
+        launcher.get(there, cells)
+
+    def estimate(
+        self, start: int, tables: Any, columns_log2: int, cells: NDArray[Any], agree: bool, out: Any
+    ) -> None:
+        """Estimates of the positions from `start` on, from cells on the host."""
+        if not isinstance(out, Resident):
+            self._cpu.estimate(start, tables, columns_log2, cells, agree, out)
+        elif out.size:
+            launcher = out.launcher
+            where = np.uint64(start), launcher.put(tables), np.uint64(columns_log2)
+            given = *where, launcher.put(cells), np.uint32(agree), out.handle
+            launcher.launch(f"estimate_{cells.dtype}", -(-out.size // sketch.THREADS), *given)
+            launcher.wait()
+
+    def settle(
+        self, residual: Any, keys: Any, counts: NDArray[np.int64], chunk_log2: int, decoded: Any
+    ) -> None:
+        """`residual[position] -= decoded`."""
+        if not isinstance(residual, Resident):
+            self._cpu.settle(residual, keys, counts, chunk_log2, decoded)
+        elif keys.size:
+            launcher, minus = residual.launcher, residual.dtype.type(-1)
+            starts = np.append(0, np.cumsum(counts)).astype(np.uint64)
+            where = launcher.put(np.ascontiguousarray(keys)), launcher.put(starts)
+            given = *where, np.uint64(chunk_log2), launcher.put(np.ascontiguousarray(decoded))
+            name = f"accumulate_{residual.dtype}"
+            launcher.launch(name, counts.size, *given, minus, residual.handle)
+            launcher.wait()
+
+    def settle_levels(
+        self, residual: Any, keys: Any, counts: Any, chunk_log2: int, joint: Any, table: Any
+    ) -> None:
+        """`settle` of what each number decodes to."""
+        if isinstance(residual, Resident):
+            self.settle(residual, keys, counts, chunk_log2, table[joint])
+        else:
+            self._cpu.settle_levels(residual, keys, counts, chunk_log2, joint, table)
+
+
+def launch_collect(
+    bits: Resident, floor: int, chunk_log2: int, room: int, sums: Any = None
+) -> Collected:
+    """All elements of at least a magnitude pattern, as far as there is room.
+
+    `sums` are a gradient, a residual and their factors: their sum is then what `bits` become.
+    """
+    kind, launcher, tiles = bits.dtype.type, bits.launcher, bits.tiles()
+    keys, values = launcher.empty(room, np.uint32), launcher.empty(room, kind)
+    starts = launcher.empty(-(-bits.size >> chunk_log2) + 1, np.uint64)
+    top = launcher.zeros(1, selection.top_of(kind))
+    progress = launcher.zeros(tiles + 1, np.uint64)
+    rest = np.uint64(chunk_log2), progress, keys, values, starts, top
+    if sums is None:
+        name, given, vectors = "collect", (bits.handle,), bits.vectors
+    else:
+        grad, residual, gamma, beta = sums
+        ours, theirs = (array.view(bits.dtype) for array in (grad, residual))
+        name, given = "collect_sum", (ours.handle, theirs.handle, gamma, beta, bits.handle)
+        vectors = ours.vectors & theirs.vectors & bits.vectors
+    launcher.launch(f"{name}_{bits.dtype}", tiles, *given, kind(floor), vectors, *rest)
+    return Collected(keys, values, starts, top)
+
+
+def _collect(bits: Resident, what: tuple[int, ...], room: int, sums: Any) -> _Found:
     """All elements of at least a magnitude; in a second pass if there are more than `room`."""
     *_, floor, log2 = what
-    kind, launcher, tiles = bits.dtype.type, bits.launcher, bits.tiles()
-    starts = np.empty(-(-bits.size >> log2) + 1, np.uint64)
-    most = np.empty(1, selection.top_of(kind))
-    while True:
-        keys, values = launcher.empty(room, np.uint32), launcher.empty(room, kind)
-        begins, top = launcher.empty(starts.size, np.uint64), launcher.zeros(1, most.dtype)
-        progress = launcher.zeros(tiles + 1, np.uint64)
-        given = bits.handle, kind(floor), bits.vectors, np.uint64(log2), progress
-        launcher.launch(f"collect_{bits.dtype}", tiles, *given, keys, values, begins, top)
-        launcher.get(begins, starts)
-        total = int(starts[-1])
-        if total <= room:
-            break
-        room = total
-    launcher.get(top, most)
-    return _Found(what, keys, values, starts.astype(np.int64), int(most[0]) if total else 0, 0)
+    there = launch_collect(bits, floor, log2, room, sums)
+    starts = np.empty(there.starts.size, np.uint64)
+    most = np.empty(1, selection.top_of(bits.dtype.type))
+    bits.launcher.get(there.starts, starts)
+    if int(starts[-1]) > room:
+        there = launch_collect(bits, floor, log2, int(starts[-1]))
+    bits.launcher.get(there.top, most)
+    return _Found(what, there, starts.astype(np.int64), int(most[0]) if starts[-1] else 0, 0)
 
 
 def _count(bits: Resident, threshold: int) -> tuple[int, int]:

@@ -1,0 +1,244 @@
+"""Frames that are made whole on a CUDA device: three launches if the threshold is known.
+
+For what `kernels.cuda.compose` packs: one packing of keys that needs no code, and values as they
+are or as levels of a logarithm, in fields of one width. The bytes are those of the parts that
+`gcodec.encoder` puts together, which take over where anything is unusual.
+"""
+
+from collections.abc import Callable, Hashable
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .arrays import DeviceArray, Gradient, Shown
+from .errors import Mismatch
+from .format import ids
+from .format.directory import BLOCK, choose_chunk_log2, count_chunks
+from .format.elements import Element
+from .format.frame import Frame
+from .format.header import Header
+from .format.sections import build_tensors
+from .packing.values import fixed_width
+from .quantize import Raw, ReciprocalLog
+from .request import Origin, Recipe
+from .select import Threshold
+from .select.contract import Decision
+from .statistics import Sum
+
+PACKINGS: Final = {
+    "bitmap": ids.KeyCodec.BITMAP,
+    "blocks": ids.KeyCodec.BLOCKS,
+    "coo": ids.KeyCodec.COO,
+}
+OVERHEAD: Final = 6
+"""Words of a chunk beside its fields: what is left of its planes, and a spare unit."""
+
+
+def is_taken(recipe: Recipe, n: int) -> bool:
+    """Whether a recipe's frames can be made on a device, if its selector keeps by magnitude."""
+    quantize = recipe.quantize
+    as_they_are = isinstance(quantize, Raw)
+    rounded = (
+        isinstance(quantize, ReciprocalLog)
+        and recipe.values == "fixed"
+        and not quantize.stochastic
+        and quantize.bits is None
+    )
+    plain = recipe.scales is None and not recipe.per_tensor and recipe.keys in PACKINGS
+    return n > 0 and plain and (as_they_are or rounded)
+
+
+def known(recipe: Recipe, element: Element) -> Decision | None:
+    """The decision, if it needs no look at the elements; how many are kept is not known then."""
+    select = recipe.select
+    if isinstance(select, Threshold) and select.relative_to == "absolute":
+        return Decision(select.pattern(element), 0, -1)
+    return None
+
+
+class _Facts(NamedTuple):
+    """What is the same for every gradient of a recipe and a shape.
+
+    words : as kernels read them; meta : words before the payload, at most
+    key, value : bits of a field, at most
+    """
+
+    words: NDArray[np.uint64]
+    meta: int
+    key: int
+    value: int
+
+
+@lru_cache(maxsize=1 << 10)
+def _facts(
+    quantize: Hashable, keys: str, element: Element, whence: Origin, chunk_log2: int, n: int,
+    xxh64: Any,
+) -> _Facts:  # fmt: skip
+    rows, dims = build_tensors(whence.tensors, element.type)
+    starts, levels = np.empty(1, element.pattern), np.empty(0, element.pattern)
+    bound_kind, bound = ids.BoundKind.EXACT, 0.0
+    if isinstance(quantize, ReciprocalLog):
+        starts, levels, bound = quantize.ranges(element)
+        bound_kind = ids.BoundKind.RELATIVE
+    header = Header(
+        n_elements=n,
+        n_chunks=count_chunks(n, chunk_log2),
+        n_tensors=len(whence.tensors),
+        chunk_log2=chunk_log2,
+        elem_dtype=element.type,
+        bound_kind=bound_kind,
+        bound=bound,
+        contributions=whence.contributions,
+        rank=whence.rank,
+        world=whence.world,
+        layout_key=xxh64(np.frombuffer(rows + dims, np.uint8), 0),
+    )
+    width = max(min(1 << chunk_log2, n) - 1, 1).bit_length()
+    value = fixed_width(2 * levels.size) if levels.size else element.bits
+    told = [chunk_log2, element.infinity, PACKINGS[keys], width, element.bits, levels.size]
+    told += [len(rows) // 8, len(dims) // 8]
+    head = np.frombuffer(header.to_bytes() + rows + dims, np.uint8).view(np.uint64)
+    words = np.concatenate((told, head, starts[1:-1], levels), dtype=np.uint64, casting="unsafe")
+    book = 2 * levels.size * element.bits // 64
+    meta = head.size + 2 * len(ids.Section) + book + 4 * header.n_chunks + 16
+    return _Facts(words, meta, width, value)
+
+
+class DeviceFrame(Shown):
+    """A frame in a device's memory, for transports that read it there.
+
+    Nothing waits for the device until something is asked of it; what was encoded, and the array
+    that it was encoded from, must not change before that. `nbytes` is its size, `get` copies it to
+    the host, and by the CUDA array interface it is an array of bytes.
+    """
+
+    def __init__(
+        self, launcher: Any, words: Any, told: Any, held: Any, parts: Callable[[], Frame]
+    ) -> None:
+        self._launcher, self._words, self._told = launcher, words, told
+        self._held, self._parts = held, parts
+        self._size = self._stored = -1
+
+    @classmethod
+    def of(cls, launcher: Any, frame: Frame) -> "DeviceFrame":
+        """A copy of a frame on the host."""
+        words = launcher.put(np.asarray(frame).view(np.uint64))
+        made = cls(launcher, words, None, None, frame.__copy__)
+        launcher.wait()
+        made._size = frame.size
+        return made
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes, once they are there.
+
+        Raises
+        ------
+        NonFiniteError
+            If there was a NaN or an infinity.
+        """
+        if self._size < 0:
+            from .kernels.cuda import compose
+
+            told = np.empty(3, np.uint64)
+            self._launcher.get(self._told, told)
+            if told[0] == compose.WRITTEN:
+                self._size, self._stored = 8 * int(told[1]), int(told[2])
+            else:
+                self.__dict__.update(vars(DeviceFrame.of(self._launcher, self._parts())))
+            self._told = self._held = None
+        return self._size
+
+    @property
+    def stored(self) -> int | None:
+        """How many elements it holds, or None if it is made of parts."""
+        return self._stored if self.nbytes and self._stored >= 0 else None
+
+    def __len__(self) -> int:
+        return self.nbytes
+
+    def there(self) -> DeviceArray:
+        size, pointer = self.nbytes, self._launcher.address(self._words)
+        return DeviceArray(pointer, (size,), np.dtype(np.uint8), True, None, self)
+
+    def get(self, out: NDArray[np.uint8] | None = None) -> Frame:
+        """The frame on the host.
+
+        Parameters
+        ----------
+        out : uint8 array, optional
+            Where it goes, such as pinned memory; of at least `nbytes`, and starting at a multiple
+            of eight.
+
+        Raises
+        ------
+        Mismatch
+            If `out` is too small, not contiguous or not aligned.
+        """
+        words = self.nbytes // 8
+        room = np.empty(words, np.uint64) if out is None else _words_of(out, words)
+        self._launcher.get(self._words[:words], room)
+        return Frame(room.view(np.uint8))
+
+    def __repr__(self) -> str:
+        return "<gcodec.DeviceFrame>"
+
+
+def _words_of(out: NDArray[np.uint8], words: int) -> NDArray[np.uint64]:
+    part = out[: 8 * words]
+    whole = part.dtype == np.uint8 and part.ndim == 1 and part.size == 8 * words
+    if not whole or not part.flags.c_contiguous or out.ctypes.data % 8:
+        raise Mismatch(f"out is not {8 * words} bytes of uint8 in a row from a multiple of 8 on")
+    return part.view(np.uint64)
+
+
+def make(
+    recipe: Recipe,
+    gradient: Gradient,
+    choice: Decision,
+    whence: Origin,
+    parts: Callable[[], Frame],
+    pending: Sum | None = None,
+    residual: Any = None,
+) -> tuple[DeviceFrame, Any]:
+    """Launch what makes a frame of a decision; and the keys that are collected for it.
+
+    `parts` makes the frame if the elements are not what the selector meant, or no numbers.
+    `gradient.bits` are on a device; they become a `pending` sum first. What is sent is taken off
+    from `residual`, if there is one.
+    """
+    from .kernels.cuda import twins
+
+    bits: Any = gradient.bits
+    n, launcher, kind = bits.size, bits.launcher, bits.dtype
+    chunk_log2 = choose_chunk_log2(n, recipe.select.density(n))
+    quantize: Any = recipe.quantize
+    facts = _facts(
+        quantize, recipe.keys, gradient.element, whence._replace(step=0), chunk_log2, n,
+        recipe.kernels.xxh64,
+    )  # fmt: skip
+    floor = choice.threshold + (choice.ties == 0)
+    found = recipe.kernels.found(bits, floor, chunk_log2) if pending is None else None
+    if found is None:
+        room = min(n, max(n // twins.ROOM, 1 << 12)) if choice.kept < 0 else choice.kept
+        sums = None if pending is None else pending[:4]
+        found = twins.launch_collect(bits, floor, chunk_log2, room, sums)
+    room, chunks = found.keys.size, found.starts.size - 1
+    most = n if choice.kept < 0 else choice.kept
+    fields = room * (facts.key + facts.value) + n + 5 * (room // BLOCK + chunks)
+    size = facts.meta + fields // 64 + OVERHEAD * chunks
+    given = launcher.put(facts.words), *map(np.uint64, (floor, max(choice.kept, 0), most))
+    frame, told = launcher.empty(size, np.uint64), launcher.zeros(3, np.uint64)
+    progress, widths = (
+        launcher.zeros(1 + chunks, np.uint64),
+        launcher.empty(room // BLOCK + chunks, np.uint32),
+    )
+    off = launcher.empty(0, kind) if residual is None else residual.view(kind).handle
+    kept = found.starts, found.keys, found.values, found.top
+    launcher.launch(f"write_chunks_{kind}", chunks, *given, *kept, progress, widths, off, frame)
+    rest = found.starts, found.top, progress, np.uint64(whence.step), frame, told
+    launcher.launch(f"seal_{found.top.dtype}", 1, *given, np.uint64(room), *rest)
+    held = given, found, progress, widths, gradient
+    return DeviceFrame(launcher, frame, told, held, parts), found.keys
