@@ -164,6 +164,34 @@ def throughput():
     return figure
 
 
+WAYS = {
+    "dense": BLACK,
+    "topk": BLUE,
+    "reclog": RED,
+    "gradient dropping, 2 bits": ORANGE,
+}
+
+
+def ddp_loss():
+    """Training loss by step with DistributedDataParallel, a line for each way to send gradients."""
+    figures = stored("ddp")
+    figure, axes = panels(len(figures), (9.5, 3.9))
+    for each, (name, found) in zip(axes, figures.items(), strict=True):
+        window, seeds = (found["settings"][key] for key in ("window", "seeds"))
+        for way, colour in WAYS.items():
+            row = found["ways"][way]
+            steps = (np.arange(len(row["losses"])) + 0.5) * window
+            label = f"{way}: {row['bytes per rank'] / 1e6:.3g} MB"
+            each.plot(steps, row["losses"], color=colour, linewidth=1.3, label=label)
+        each.set_title(name if seeds == 1 else f"{name}: mean of {seeds} seeds")
+        each.set_xlabel("step")
+        each.legend(title="sent by a rank", alignment="left")
+    axes[0].set_yscale("log")
+    axes[0].yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes[0].set_ylabel(f"training loss, means of {window} steps")
+    return figure
+
+
 def fused_step(path):
     """When what happens in a step, planned and layer by layer."""
     costs = stored("curves")["costs"]["tables"]
@@ -179,7 +207,7 @@ def main():
     os.environ["SOURCE_DATE_EPOCH"] = "0"  # the same figures give the same bytes
     arguments.to.mkdir(exist_ok=True, parents=True)
     with matplotlib.rc_context(STYLE):
-        for draw in (rate_distortion, accuracy, throughput):
+        for draw in (rate_distortion, accuracy, throughput, ddp_loss):
             path = arguments.to / f"{draw.__name__.replace('_', '-')}.{arguments.format}"
             draw().savefig(path, dpi=150)
         fused_step(arguments.to / f"fused-step.{arguments.format}")
