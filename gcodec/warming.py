@@ -51,7 +51,7 @@ def warmup(codecs: Sequence[Policy] = (), dtypes: Sequence[Any] = ("float32",)) 
                 exact = replace(codec, select=TopK(ratio=0.01))  # estimates fall back on it
                 values = "auto" if isinstance(codec.quantize, Raw | Cast) else "fixed"
                 full = replace(codec, select=TopK(ratio=1.0), values=values)  # read another way
-                for each in (codec, exact, full):
+                for each in (replace(codec), exact, full):  # which have no plans yet
                     frame = each.encode(grad.reshape(8, -1))
                     for plan in each.plans.values():  # as several threads do
                         whole.in_ranges(plan, read_only(grad.view(plan.pattern)), 0)

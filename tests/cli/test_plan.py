@@ -57,7 +57,7 @@ def test_words_json_and_a_picture_of_the_same_plan(folder, capsys):
     assert told["backward_seconds"] == pytest.approx(0.001)
     assert [group["names"] for group in told["groups"]] == [["head", "bias", "first"]]
     assert set(told["others_seconds"]) == set(RULES)
-    assert told["others_seconds"]["layer-wise"] > told["seconds"] > 0.04
+    assert told["others_seconds"]["layer-wise"] > told["seconds"] > 0.02  # one exchange
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,33 @@ common kind can be held to, all at once. What fails one, or is of another kind, 
 
 import numpy as np
 
-from ...format import ids
 from ...format.codes import CODE_SPACE, MAX_CLASS, MAX_CODE_BITS
 from ...format.directory import CHUNK
 from ...format.header import CHECKED_HEADER_BYTES, HEADER_SIZE, OFFSETS
+from ...format.ids import (
+    ALIGNMENT,
+    MAGIC,
+    MAJOR,
+    MAX_CHUNK_LOG2,
+    MAX_CHUNKS,
+    MAX_CODED_LEVELS,
+    MAX_DIMENSIONS,
+    MAX_ELEMENTS,
+    MAX_KEY_CODES,
+    MAX_LEVELS,
+    MAX_TENSORS,
+    MIN_CHUNK_LOG2,
+    MINOR,
+    SECTION_ALIGNMENT,
+    SECTION_ENTRY,
+    UNKNOWN_RANK,
+    Aggregation,
+    BoundKind,
+    ElementType,
+    FrameKind,
+    Rounding,
+    Section,
+)
 from ...format.sections import TENSOR
 from .bits import ZERO
 from .checksum import digest
@@ -35,30 +58,22 @@ _KIND, _TYPE, _AGGREGATION, _BOUND_KIND, _ROUNDING = (
 _SPARSE, _FLOAT32, _ADD, _EXACT = (
     int(each)
     for each in (
-        ids.FrameKind.SPARSE, ids.ElementType.FLOAT32, ids.Aggregation.ADD, ids.BoundKind.EXACT,
+        FrameKind.SPARSE, ElementType.FLOAT32, Aggregation.ADD, BoundKind.EXACT,
     )
 )  # fmt: skip
-_MOST_BOUND_KIND, _MOST_ROUNDING = int(max(ids.BoundKind)), int(max(ids.Rounding))
+_MOST_BOUND_KIND, _MOST_ROUNDING = int(max(BoundKind)), int(max(Rounding))
 _FIRST_WORD = np.uint64(
-    int.from_bytes(
-        ids.MAGIC + bytes([ids.MAJOR, ids.MINOR]) + HEADER_SIZE.to_bytes(2, "little"), "little"
-    )
+    int.from_bytes(MAGIC + bytes([MAJOR, MINOR]) + HEADER_SIZE.to_bytes(2, "little"), "little")
 )
 TENSORS, DIMS, CODEBOOK, CHUNKDIR, PAYLOAD, KEYCODES, VALUECODE = (
     int(kind)
     for kind in (
-        ids.Section.TENSORS, ids.Section.DIMS, ids.Section.CODEBOOK, ids.Section.CHUNKDIR,
-        ids.Section.PAYLOAD, ids.Section.KEYCODES, ids.Section.VALUECODE,
+        Section.TENSORS, Section.DIMS, Section.CODEBOOK, Section.CHUNKDIR,
+        Section.PAYLOAD, Section.KEYCODES, Section.VALUECODE,
     )
 )  # fmt: skip
 KINDS = 1 + max(TENSORS, DIMS, CODEBOOK, CHUNKDIR, PAYLOAD, KEYCODES, VALUECODE)
-MAX_ELEMENTS, MAX_TENSORS, MAX_CHUNKS = ids.MAX_ELEMENTS, ids.MAX_TENSORS, ids.MAX_CHUNKS
-MAX_DIMENSIONS, MAX_LEVELS, MAX_KEY_CODES = ids.MAX_DIMENSIONS, ids.MAX_LEVELS, ids.MAX_KEY_CODES
-MAX_CODED_LEVELS, UNKNOWN_RANK = ids.MAX_CODED_LEVELS, np.uint32(ids.UNKNOWN_RANK)
-MIN_CHUNK_LOG2, MAX_CHUNK_LOG2 = ids.MIN_CHUNK_LOG2, ids.MAX_CHUNK_LOG2
-ALIGNMENT, SECTION_ALIGNMENT, SECTION_ENTRY = (
-    ids.ALIGNMENT, ids.SECTION_ALIGNMENT, ids.SECTION_ENTRY,
-)  # fmt: skip
+NO_RANK = np.uint32(UNKNOWN_RANK)
 TENSOR_BYTES, CHUNK_BYTES, ITEM = TENSOR.itemsize, CHUNK.itemsize, 4
 LOW_32, LOW_16, LOW_8 = (np.uint64((1 << bits) - 1) for bits in (32, 16, 8))
 HALF, EIGHT, SIXTEEN = np.uint64(32), np.uint64(8), np.uint64(16)
@@ -121,7 +136,7 @@ def _is_sound_header(words, data, n):
     if (kind == _EXACT and bound != 0) or not weight > 0 or words[STORED] > np.uint64(n):
         return False
     rank, world = halves[_RANK], halves[_WORLD]
-    known = rank < world if world != UNKNOWN_RANK else rank == UNKNOWN_RANK
+    known = rank < world if world != NO_RANK else rank == NO_RANK
     return known and halves[_CONTRIBUTIONS] > 0
 
 
