@@ -1,5 +1,6 @@
 """From what callers pass to what kernels take: the only file that knows kinds of arrays."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import lru_cache
 from math import prod
@@ -61,12 +62,12 @@ class DeviceArray(NamedTuple):
         }
 
 
-class Shown:
+class Shown(ABC):
     """Memory of ours on a device that others may read, by the CUDA array interface."""
 
+    @abstractmethod
     def there(self) -> DeviceArray:
         """Where it is, with no work on it left to be done."""
-        raise NotImplementedError
 
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
