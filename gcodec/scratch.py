@@ -48,15 +48,15 @@ def empty(size: int, dtype: Any) -> NDArray[Any]:
 
 
 def _take(room: int) -> bytearray:
-    """A piece of that size; one that is kept, if it is not much larger."""
+    """A piece of that size; the last that was given back, and is not much larger."""
     for _ in range(len(_kept)):
         try:
-            piece = _kept.popleft()
+            piece = _kept.pop()
         except IndexError:  # another thread was faster
             break
         if room <= len(piece) <= room + room // 8:
             return piece
-        _kept.append(piece)
+        _kept.appendleft(piece)
     return bytearray(room)
 
 

@@ -61,14 +61,15 @@ class Plan:
     """
 
     __slots__ = (
-        "chunk_log2", "chunks", "facts", "frame", "kernel", "kernels", "known", "n", "pattern",
-        "work",
+        "chunk_log2", "chunks", "facts", "finish", "frame", "kernel", "kernels", "known", "n",
+        "pattern", "work",
     )  # fmt: skip
 
     def __init__(self, codec: "Codec", element: Element, whence: Origin, n: int) -> None:
         item, select, quantize = element.pattern.itemsize, codec.select, codec.quantize
         self.kernels = kernels = codec.recipe().kernels
-        self.kernel, self.n, self.pattern = kernels.whole_encoder(), n, element.pattern
+        self.kernel, self.finish = kernels.whole_encoder(), kernels.whole_finisher()
+        self.n, self.pattern = n, element.pattern
         self.chunk_log2 = chunk_log2 = choose_chunk_log2(n, select.density(n))
         self.chunks = count_chunks(n, chunk_log2)
         shapes, widest = rows_of(whence.tensors)
@@ -235,26 +236,81 @@ class _Collected(NamedTuple):
 
 def in_ranges(plan: Plan, bits: Patterns, step: int) -> Frame | None:
     """The frame by several threads, or none as by `encode`."""
+    if not plan.facts[told.WANTED] and plan.facts[told.LEVELS]:
+        return _gathered(plan, bits, step)
     encoded = _collected(plan, bits, step, None, _NO_RESIDUAL)
     return None if encoded is None else encoded.frame
+
+
+def _gathered(plan: Plan, bits: Patterns, step: int) -> Frame | None:
+    """Elements of a range for each thread, rounded and measured, then the frame of them all."""
+    kernels, kind, n, chunks = plan.kernels, plan.pattern.type, plan.n, plan.chunks
+    floor = plan.known
+    if floor is None:
+        floor = kind(kernels.first_floor(bits, plan.facts, step)[0])
+    numbers = np.empty(told.MEASURES * chunks, np.int64)
+    while True:
+        got, joint = _gather(plan, bits, floor, numbers)
+        if got.looked == n:
+            break
+        if plan.facts[told.SAMPLES]:
+            return None
+        plan.work *= 2
+    frame = scratch.empty(plan.frame, np.uint8)
+    while True:
+        what, size = kernels.finish_gathered(
+            n, got.keys, got.values, joint, got.starts, got.sizes, got.counts, floor,
+            kind(got.top), plan.facts, step, numbers, frame,
+        )  # fmt: skip
+        if what != MORE_FRAME:
+            break
+        plan.frame = size
+        frame = scratch.empty(size, np.uint8)
+    return _cut(frame, size) if what == WRITTEN else None
+
+
+def _gather(
+    plan: Plan, bits: Patterns, floor: Any, numbers: NDArray[np.int64]
+) -> tuple[_Collected, NDArray[np.uint8]]:
+    """Elements from a magnitude on and their levels, and what is to be known of each chunk."""
+    gather, log2, chunks = plan.kernels.range_gatherer(), plan.chunk_log2, plan.chunks
+    ranges = split(chunks, max(LEAST >> log2, 1))
+    share = plan.work / (plan.pattern.itemsize + 5) / chunks
+    rooms = [int(share * (stop - start)) + SLACK for start, stop in ranges]
+    ends = [0, *accumulate(rooms)]
+    keys, values, joint = (
+        scratch.empty(ends[-1], dtype) for dtype in (np.uint32, plan.pattern, np.uint8)
+    )
+    sizes, counts = np.zeros(len(ranges), np.int64), np.empty(chunks, np.int64)
+    number = {start: part for part, (start, _) in enumerate(ranges)}
+
+    def collect(start: int, stop: int) -> tuple[int, int]:
+        part = number[start]
+        place = slice(ends[part], ends[part + 1])
+        at, sizes[part], top = gather(
+            bits, start, stop, floor, keys[place], values[place], joint[place], counts, plan.facts,
+            numbers,
+        )  # fmt: skip
+        return at - (start << log2), top
+
+    looked, tops = zip(*run(collect, ranges), strict=True)
+    found = _Collected(keys, values, np.array(ends), sizes, counts, sum(looked), max(tops))
+    return found, joint
 
 
 def _collected(
     plan: Plan, bits: Patterns, step: int, pending: Sum | None, residual: Numbers
 ) -> Encoded | None:
     """Elements of a range for each thread, then the frame of them all."""
-    kernels, kind, n = plan.kernels, plan.pattern.type, plan.n
-    floor, exact = plan.known, False
-    if floor is None:
-        if pending is None:
-            found, exact = kernels.first_floor(bits, plan.facts, step)
-        else:
-            found, exact, there = kernels.first_floor_of_sum(*pending, bits, plan.facts, step)
-            pending = None if there else pending
-        floor = kind(found)
+    facts, kind, n = plan.facts, plan.pattern.type, plan.n
     each = plan.pattern.itemsize + 5
     while True:
+        from_last = bool(facts[told.NEXT])
+        floor, exact, pending = _first_floor(plan, bits, step, pending)
         got = _collect(plan, bits, floor, pending, plan.work // each / n)
+        if from_last and (got.looked < n or got.sizes.sum() < facts[told.WANTED]):
+            facts[told.NEXT], facts[told.PAUSE] = 0, told.PAUSED
+            continue
         if got.looked == n:
             break
         if plan.known is None and not exact:
@@ -264,9 +320,9 @@ def _collected(
     joint = scratch.empty(got.keys.size, np.uint8)
     frame = scratch.empty(plan.frame, np.uint8)
     while True:
-        what, size, kept = kernels.finish_whole(
+        what, size, kept = plan.finish(
             n, got.keys, got.values, joint, got.starts, got.sizes, got.counts, floor, exact,
-            kind(got.top), residual, plan.facts, step, frame,
+            kind(got.top), residual, facts, step, frame,
         )  # fmt: skip
         if what != MORE_FRAME:
             break
@@ -280,6 +336,20 @@ def _collected(
         Kept(*chosen, int(floor), got.top, None, ()),
         (Decision(int(floor) - 1, 0, kept),),
     )
+
+
+def _first_floor(
+    plan: Plan, bits: Patterns, step: int, pending: Sum | None
+) -> tuple[Any, bool, Sum | None]:
+    """Where to collect from, whether no others are kept, and the sum if it is still pending."""
+    if plan.known is not None:
+        return plan.known, False, pending
+    if pending is None:
+        found, exact = plan.kernels.first_floor(bits, plan.facts, step)
+    else:
+        found, exact, there = plan.kernels.first_floor_of_sum(*pending, bits, plan.facts, step)
+        pending = None if there else pending
+    return plan.pattern.type(found), exact, pending
 
 
 def _collect(

@@ -34,10 +34,20 @@ SEED: Final = 14
 NAME: Final = 15
 SHAPES: Final = 16
 """How many tensors have elements."""
-ALLOWED: Final = 17
+NEXT: Final = 17
+"""The magnitude that is collected from next time, since the last ones were much alike; or 0."""
+LAST: Final = 18
+"""The least magnitude that was kept of as many as are wanted, last time; or 0."""
+PAUSE: Final = 19
+"""How many times not to rely on that, after it was wrong:"""
+PAUSED: Final = 15
+ALLOWED: Final = 20
 """From here on: whether each codec of keys may be used. Then: where each of these tensors starts,
 and the length of its rows or 0; the head, up to a whole word; where the ranges of all levels but
 the first start, and the levels, up to a whole word."""
 
 WRITTEN, NOT_TAKEN, MORE_WORK, MORE_FRAME = range(4)
 """What comes of it. What is not taken is an error or a rare form: it needs the parts one by one."""
+
+MEASURES: Final = 47
+"""Numbers that are worked out of each chunk before its packing is chosen."""

@@ -6,6 +6,7 @@ from gradients import LAWS, RECIPES, laplace, make
 
 import gcodec
 from gcodec import whole
+from gcodec.kernels import plans
 
 SIZES = (1, 64, 5000, 150_001)
 MANY = 3 << 20
@@ -146,3 +147,29 @@ def test_what_is_no_number_leaves_the_residual(recipe, bad):
     assert np.array_equal(memory.residual("w"), before)
     grad[777] = 0
     memory.encode("w", grad)
+
+
+SCALES = [1, 1, 1.001, 0.999, 1, 1.02, 1, 2, 2, 2, 0.1, 0.1, *[1] * 20, 0, 1, 1]
+"""By which gradients of steps that follow each other are larger than one another."""
+
+
+@pytest.mark.parametrize("recipe", ["reclog:ratio=0.01", "topk:ratio=0.02", "topk:k=900"])
+@pytest.mark.parametrize("memory", [gcodec.ErrorFeedback, None])
+def test_the_last_step_tells_where_to_begin(recipe, memory, in_parts, taken):
+    """Exactly the largest all the same, if it told wrong, too little or too much."""
+    rng, remembered = np.random.default_rng(0), set()
+    codec, other = gcodec.get_codec(recipe), gcodec.get_codec(recipe)
+    mine, theirs = (memory(each) if memory else each for each in (codec, other))
+    for step, scale in enumerate(SCALES):
+        grad = (rng.laplace(size=50_000) * scale).astype(np.float32)
+        if step % 7 == 5:
+            grad = np.round(grad, 1)
+        encode = (lambda it: it.encode("w", grad)) if memory else (lambda it: it.encode(grad))  # noqa: B023
+        assert bytes(encode(mine)) == bytes(in_parts(encode, theirs)), step
+        if memory:
+            mine.commit("w")
+            theirs.commit("w")
+            assert mine.residual("w").tobytes() == theirs.residual("w").tobytes()
+        facts = next(iter(codec.plans.values())).facts
+        remembered.add((bool(facts[plans.NEXT]), bool(facts[plans.PAUSE])))
+    assert remembered >= {(False, False), (True, False), (False, True)}

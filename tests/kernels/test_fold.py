@@ -24,8 +24,8 @@ def fields(numbers, width, words):
 
 
 @numba.njit
-def entries_of(entries, words, ends):
-    write.write_entries(entries, words, ends, np.empty(write.FOLDED, np.uint64))
+def entries_of(entries, block, words, ends):
+    write.write_entries(entries, block, words, ends, np.empty(write.FOLDED, np.uint64))
 
 
 @numba.njit
@@ -69,8 +69,8 @@ def test_fields_taken_apart(seed, count, width, at):
     assert (numbers[count:] == 7).all()
 
 
-@given(SEEDS, COUNTS, st.integers(1, 26), st.integers(1, 26))
-def test_codes(seed, count, one, other):
+@given(SEEDS, COUNTS, st.integers(1, 26), st.integers(1, 26), st.sampled_from([BLOCK // 2, BLOCK]))
+def test_codes(seed, count, one, other, block):
     """Eights, fours and single ones, by how long they are; with the end of each full block."""
     rng = np.random.default_rng(seed)
     lengths = rng.integers(min(one, other), max(one, other), count, endpoint=True)
@@ -78,20 +78,21 @@ def test_codes(seed, count, one, other):
     entries = (codes << LENGTH | lengths).astype(np.uint32)
     starts = np.cumsum(np.append(0, lengths)).tolist()
     expected = sum(int(code) << start for code, start in zip(codes, starts, strict=False))
-    ends = np.zeros(count // BLOCK, np.uint32)
-    found = written(starts[-1], lambda words: entries_of(entries, words, ends))
+    ends = np.zeros(count // block, np.uint32)
+    found = written(starts[-1], lambda words: entries_of(entries, block, words, ends))
     assert found == expected
-    assert ends.tolist() == starts[BLOCK::BLOCK]
+    assert ends.tolist() == starts[block::block]
 
 
-@given(SEEDS, COUNTS, st.integers(0, 8), st.sampled_from([1, 20, 200, 1 << 14]))
-def test_unary(seed, count, shift, most):
-    """By entries, and bit by bit where a number is too long for one."""
+@given(SEEDS, COUNTS, st.integers(0, 8), st.sampled_from([1, 20, 200, 1 << 14]), st.integers(0, 40))
+def test_unary(seed, count, shift, most, some):
+    """By entries, several for a number that is too long for one, or bit by bit if many are."""
     rng = np.random.default_rng(seed)
     numbers = rng.integers(0, most, count, dtype=np.uint32)
+    numbers[some:] //= 12
     ends = np.cumsum((numbers >> shift).astype(np.int64) + 1).tolist()
     expected = sum(1 << end - 1 for end in ends)
-    scratch = np.empty(count, np.uint32)
+    scratch = np.empty(count + count // 8, np.uint32)
     bits = ends[-1] if ends else 0
     assert written(bits, lambda words: unary(numbers, shift, scratch, words)) == expected
 

@@ -50,8 +50,9 @@ def test_both_backends_offer_the_same_functions():
     And for tables of codes and their reader, with which CUDA kernels are compared.
     """
     whole = {"measure_chunks", "measure_keys", "measure_values", "write_chunks"}
-    whole |= {"cut_pieces", "compact_keys", "whole_encoder"}
-    whole |= {"first_floor", "first_floor_of_sum", "finish_whole", "prove_whole"}
+    whole |= {"cut_pieces", "compact_keys", "whole_encoder", "whole_finisher"}
+    whole |= {"range_gatherer", "finish_gathered"}
+    whole |= {"first_floor", "first_floor_of_sum", "prove_whole"}
     assert set(cpu.__all__) - set(reference.__all__) == whole
     small = {"classify", "rice_fit"} | {name for name in reference.__all__ if "write_" in name}
     small |= {"decode_table", "read_codes"}
@@ -125,6 +126,39 @@ def test_kth_magnitude_tells_every_bit_apart(kind):
             scratch = np.empty(2048, np.int64)
             for backend in (cpu, reference):
                 assert tuple(map(int, backend.kth_magnitude(dense, k, scratch))) == expected
+
+
+def _periodic(rng, n):
+    """A sample by strides sees only the largest."""
+    numbers = rng.random(n)
+    numbers[:: n // 1024] += 1
+    return numbers
+
+
+@ALL_KINDS
+@pytest.mark.parametrize(
+    "law",
+    [
+        lambda rng, n: rng.laplace(size=n),
+        lambda rng, n: np.sort(rng.standard_normal(n)),
+        lambda rng, n: rng.integers(-3, 4, n),
+        lambda rng, n: np.where(rng.random(n) < 0.999, 0, rng.random(n)),
+        lambda rng, n: np.zeros(n),
+        _periodic,
+    ],
+)
+def test_kth_magnitude_of_many(kind, law):
+    """Also where a sample misleads, and with most elements alike."""
+    rng = np.random.default_rng(0)
+    for n in (1 << 14, (1 << 16) + 37):
+        dense = kind.nearest(law(rng, n))
+        ordered = np.sort(magnitudes(dense))[::-1]
+        for k in (1, 2, 40, n // 100, n // 3, 4 * n // 5, n - 3, n):
+            limit = int(ordered[k - 1])
+            expected = (limit, int(np.count_nonzero(ordered > limit)))
+            scratch = np.empty(2048, np.int64)
+            found = cpu.kth_magnitude(patterns(dense), k, scratch)
+            assert tuple(map(int, found)) == expected
 
 
 TIERS = pytest.mark.parametrize("tier", [SCALAR, MASK, COMPRESS, LOCATE])

@@ -42,7 +42,14 @@ from .sketch import (
     select_estimates,
 )
 from .unpack import first_corrupt, read_keys, read_values
-from .whole import finish_whole, first_floor, first_floor_of_sum, whole_encoder
+from .whole import (
+    finish_gathered,
+    first_floor,
+    first_floor_of_sum,
+    range_gatherer,
+    whole_encoder,
+    whole_finisher,
+)
 from .write import measure_chunks, write_chunks
 
 __all__ = [
@@ -69,7 +76,7 @@ __all__ = [
     "estimate_pairs",
     "fields_are_sound",
     "find_blocks",
-    "finish_whole",
+    "finish_gathered",
     "first_corrupt",
     "first_floor",
     "first_floor_of_sum",
@@ -88,6 +95,7 @@ __all__ = [
     "put_fields",
     "put_values",
     "quantize",
+    "range_gatherer",
     "read_keys",
     "read_values",
     "rescale",
@@ -100,6 +108,7 @@ __all__ = [
     "tail_sums_of_pairs",
     "take",
     "whole_encoder",
+    "whole_finisher",
     "write_chunks",
     "xxh64",
 ]

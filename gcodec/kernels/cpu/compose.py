@@ -20,6 +20,7 @@ from ..plans import (
     FIXED,
     HEAD,
     LEVELS,
+    MEASURES,
     MORE_FRAME,
     NOT_TAKEN,
     SHAPES,
@@ -34,8 +35,9 @@ from .compact import compact_keys, cut_pieces
 from .directory import ALL, RAW, SIGNED_FIXED
 from .jit import helper, inner, maker
 from .levels import measure_values
-from .measure import CLASSES, KEY_CODECS, measure_keys, words_of
-from .quantize import count_up_to, quantize
+from .measure import CLASSES, KEY_CODECS, choose_keys, measure_chunk, words_of
+from .quantize import FEW, count_up_to, grid_of, quantize, quantize_on
+from .selection import pick_by
 from .write import HALF, lengths_of_chunks, place_planes, write_chunks
 
 CHUNK_BYTES, TENSOR_BYTES = CHUNK.itemsize, TENSOR.itemsize
@@ -44,7 +46,8 @@ MOST_LEVELS = 128
 
 MOST_COUNTS = 1 << 20
 TRIALS, LISTS = 5 + KEY_CODECS, 38
-"""Rows of scratch of `measure_keys` and `measure_values`."""
+assert MEASURES == 1 + TRIALS + CLASSES
+"""Rows of scratch of `measure_chunk` and `measure_values`."""
 
 _LENGTH, _STORED, _STEP, _START = (
     OFFSETS[name] // 8 for name in ("frame_len", "n_stored", "step", "payload_offset")
@@ -62,26 +65,102 @@ _TENSORS, _DIMS, _CODEBOOK, _CHUNKDIR, _KEYCODES, _VALUECODE, _PAYLOAD = (
 _LOW_32 = np.uint64(0xFFFF_FFFF)
 
 
+@helper
+def compose(tier, n, keys, values, joint, counts, low, high, limit, ties, facts, step, frame):
+    """The frame of elements that were kept, of magnitudes `low` to `high`; also how many they are.
+
+    If `ties` is not negative, those are kept that are above a limit, and so many that are equal.
+    """
+    measured, first, kept, coded = room_to_measure(n, counts, facts), 0, 0, facts[LEVELS] > 0
+    boundaries = values[:0]
+    if coded:
+        scale, begin, end = levels_between(facts, values, low, high)
+        if end - begin >= MOST_LEVELS:
+            return NOT_TAKEN, 0, keys.size
+        boundaries = scale[begin:end]
+    if coded and keys.size >= FEW:  # levels while they are in the nearest cache
+        grid = grid_of(boundaries)
+        for chunk in range(counts.size):
+            before = kept
+            first, kept, ties = _choose(
+                tier, chunk, keys, values, counts, limit, ties, first, kept, facts, measured
+            )
+            quantize_on(grid, values[before:kept], joint[before:kept])
+    else:
+        for chunk in range(counts.size):
+            first, kept, ties = _choose(
+                tier, chunk, keys, values, counts, limit, ties, first, kept, facts, measured
+            )
+        if coded:
+            quantize(values[:kept], boundaries, joint[:kept])
+    keys, values, joint = keys[:kept], values[:kept], joint[:kept]
+    what, size = finish(n, keys, values, joint, counts, low, high, facts, step, measured, frame)
+    return what, size, kept
+
+
+@helper
+def _choose(tier, chunk, keys, values, counts, limit, ties, first, kept, facts, measured):
+    """Pick and measure a chunk: where the next one starts, how many are kept, and ties left."""
+    before, stop = kept, first + counts[chunk]
+    if ties < 0:
+        kept = stop
+    else:
+        kept, ties = pick_by(tier, keys, values, first, stop, limit, ties, kept)
+    counts[chunk] = kept - before
+    measure_one(chunk, keys[before:kept], facts, measured)
+    return stop, kept, ties
+
+
 @maker
-def compose(n, keys, values, joint, counts, low, high, facts, step, frame):
-    """The frame of elements that were kept, of magnitudes `low` to `high`."""
-    log2, n_chunks = facts[CHUNK_LOG2], counts.size
-    table = values[:0]
+def room_to_measure(n, counts, facts):
+    """What is to be known of the keys of each chunk; see `measure_one`."""
+    measured = measured_in(
+        np.empty(MEASURES * counts.size, np.int64), min(n, 1 << facts[CHUNK_LOG2])
+    )
+    fill_lengths(n, facts, measured)
+    return measured
+
+
+@maker
+def measured_in(numbers, longest):
+    """Lengths, trials and classes of chunks, with scratch for the one that is looked at."""
+    n_chunks, rows = numbers.size // MEASURES, 1 + TRIALS
+    lengths, trials = numbers[:n_chunks], numbers[n_chunks : rows * n_chunks]
+    classes = numbers[rows * n_chunks :].reshape(n_chunks, CLASSES)
+    return lengths, trials.reshape(TRIALS, n_chunks), classes, np.empty(longest, np.uint32)
+
+
+@inner
+def fill_lengths(n, facts, measured):
+    lengths, log2 = measured[0], facts[CHUNK_LOG2]
+    for chunk in range(lengths.size):
+        lengths[chunk] = min(n - (chunk << log2), 1 << log2)
+
+
+@inner
+def measure_one(chunk, keys, facts, measured):
+    """`measure_chunk`, of a frame that is to be made."""
+    lengths, trials, classes, skips = measured
+    measure_chunk(chunk, keys, lengths, facts[ALLOWED:], classes, trials, skips)
+
+
+@maker
+def finish(n, keys, values, joint, counts, low, high, facts, step, measured, frame):
+    """The frame of elements that were rounded and measured.
+
+    `joint` are their levels from that of `low` on, if they have levels.
+    """
+    n_chunks, table = counts.size, values[:0]
     if facts[LEVELS]:
         scale, first, last = levels_between(facts, values, low, high)
         if last - first >= MOST_LEVELS:
             return NOT_TAKEN, 0
-        quantize(values, scale[first:last], joint)
         table = with_signs(scale[facts[LEVELS] - 1 + first : facts[LEVELS] + last])
-    size, at, end = table.size, n_chunks, n_chunks * (1 + TRIALS)
-    numbers = np.empty(end + n_chunks * CLASSES + LISTS * size, np.int64)  # one that is all scratch
-    lengths, trials = numbers[:at], numbers[at:end].reshape(TRIALS, n_chunks)
-    at, end = end, end + n_chunks * CLASSES
-    classes, lists = numbers[at:end].reshape(n_chunks, CLASSES), numbers[end:].reshape(LISTS, size)
+    size = table.size
+    lists = np.empty((LISTS, size), np.int64)
     directory = np.empty(n_chunks, CHUNK)
     directory.view(np.uint8)[:] = 0
     for chunk in range(n_chunks):
-        lengths[chunk] = min(n - (chunk << log2), 1 << log2)
         directory[chunk].nnz = counts[chunk]
     columns, rows = _columns(keys, directory, n, facts)
     codes = np.zeros((min(n_chunks, CLASSES) + 2, CLASSES), np.uint8)
@@ -90,21 +169,22 @@ def compose(n, keys, values, joint, counts, low, high, facts, step, frame):
     small, code = np.zeros((2 + n_rows, size), np.uint32), np.empty((2, size), np.uint8)
     ends = np.empty(8, np.int64)
     return _written(
-        n, keys, values, joint, facts, step, table, lengths, columns, rows, trials, classes, codes,
-        words_of_codes, lists, small, code, _head(facts), ends, directory, frame,
+        n, keys, values, joint, facts, step, table, measured, columns, rows, codes, words_of_codes,
+        lists, small, code, _head(facts), ends, directory, frame,
     )  # fmt: skip
 
 
 @inner
 def _written(
-    n, keys, values, joint, facts, step, table, lengths, columns, rows, trials, classes, codes,
-    words_of_codes, lists, small, code, head, ends, directory, frame,
+    n, keys, values, joint, facts, step, table, measured, columns, rows, codes, words_of_codes,
+    lists, small, code, head, ends, directory, frame,
 ):  # fmt: skip
-    """`compose`, with scratch."""
+    """`finish`, with scratch."""
+    lengths, trials, classes, _ = measured
     width, coded, size = values.itemsize * 8, facts[LEVELS] > 0, table.size
     kept, n_chunks = keys.size, lengths.size
-    n_codes = measure_keys(
-        keys, lengths, facts[ALLOWED:], rows, classes, trials, codes, words_of_codes, directory
+    n_codes = choose_keys(
+        lengths, facts[ALLOWED:], rows, classes, trials, codes, words_of_codes, directory
     )
     order, symbols = lists[36:], small[:2]
     signed = used = 0

@@ -208,14 +208,33 @@ def odd_lanes(typing_context, numbers, start):
     signature = types.uint64(numbers, types.uint64)
 
     def generate(context, builder, sig, args):
-        source = data_of(context, builder, sig.args[0], args[0])
-        lanes = ir.VectorType(source.type.pointee, LANES)
-        place = builder.bitcast(builder.gep(source, [args[1]]), lanes.as_pointer())
-        words = builder.load(place, align=lanes.element.width // 8)
+        words = _lanes(context, builder, sig, args)
+        lanes = words.type
         lowest = builder.and_(words, lanes([1] * LANES))
         return builder.bitcast(builder.icmp_unsigned("!=", lowest, lanes([0] * LANES)), I64)
 
     return signature, generate
+
+
+@intrinsic
+def lanes_of(typing_context, numbers, start, number):
+    """Bit j is set where `numbers[start + j]` (uint8 or uint32) is `number`, for 64 lanes."""
+    signature = types.uint64(numbers, types.uint64, numbers.dtype)
+
+    def generate(context, builder, sig, args):
+        words = _lanes(context, builder, sig, args)
+        wanted = everywhere(builder, args[2], LANES)
+        return builder.bitcast(builder.icmp_unsigned("==", words, wanted), I64)
+
+    return signature, generate
+
+
+def _lanes(context, builder, sig, args):
+    """64 numbers of the array and from the place that are the first two arguments."""
+    source = data_of(context, builder, sig.args[0], args[0])
+    lanes = ir.VectorType(source.type.pointee, LANES)
+    place = builder.bitcast(builder.gep(source, [args[1]]), lanes.as_pointer())
+    return builder.load(place, align=lanes.element.width // 8)
 
 
 def _join(builder, first, second, first_lengths, second_lengths):

@@ -7,13 +7,17 @@ import numpy as np
 
 from ...format.directory import BLOCK, OFFSET_BITS
 from ...format.ids import MAX_CODED_LEVELS, MAX_VALUE_RICE
-from .bits import bit_length
+from .bits import LOW_SIX, WORD, ZERO, bit_length
 from .directory import FIXED, HUFFMAN, RAW, RICE, SIGN, SIGNED_FIXED
+from .fold import lanes_of
 from .huffman import code_lengths
-from .jit import helper, inner, kernel, maker
+from .jit import helper, inner, kernel, maker, ones
 from .measure import TOO_LARGE, join, section_bits, words_of
 
 FOUR = np.uint64(4)
+SOUGHT = 32
+"""Numbers that are looked for one by one."""
+
 MANY = 8
 """Values for each level from which on they are counted apart."""
 
@@ -129,10 +133,20 @@ def _join_symbols(lengths, places, totals, symbols):
 
 @maker
 def _count(joint, row):
-    """How often each number occurs: counted apart, since the same one often follows itself."""
+    """How often each number occurs.
+
+    Few are looked for one by one, and more counted apart, since the same one often follows itself.
+    """
     row[:] = 0
     one, start, size = np.uint32(1), np.uint64(0), np.uint64(joint.size)
-    if joint.size >= MANY * row.size:
+    if row.size <= SOUGHT:
+        start = size & ~LOW_SIX
+        for number in range(row.size):
+            wanted, found = joint.dtype.type(number), ZERO
+            for at in range(ZERO, start, WORD):
+                found += ones(lanes_of(joint, at, wanted))
+            row[number] = found
+    elif joint.size >= MANY * row.size:
         apart = np.zeros((3, row.size), np.uint32)
         a, b, c = apart[0], apart[1], apart[2]
         while start + FOUR <= size:

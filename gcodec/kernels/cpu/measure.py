@@ -60,43 +60,54 @@ def measure_keys(keys, lengths, allowed, columns, classes, trials, codes, coded,
     most = 0
     for chunk in range(directory.size):
         most = max(most, np.int64(directory[chunk].nnz))
-    skips = np.empty(most, np.uint32)
-    return _measure(
-        keys, lengths, allowed, columns, classes, trials, codes, coded, directory, skips
-    )
+    skips, first = np.empty(most, np.uint32), 0
+    for chunk in range(directory.size):
+        count = np.int64(directory[chunk].nnz)
+        own = keys[first : first + count]
+        measure_chunk(chunk, own, lengths, allowed, classes, trials, skips)
+        first += count
+    return choose_keys(lengths, allowed, columns, classes, trials, codes, coded, directory)
 
 
 @inner
-def _measure(keys, lengths, allowed, columns, classes, trials, codes, coded, directory, skips):
-    """`measure_keys`, with scratch."""
-    rests, parameter, unary, fields, plain = trials[0], trials[1], trials[2], trials[3], trials[4]
-    words = trials[5:]
-    words[:] = TOO_LARGE
-    first = 0
-    width = np.int64(bit_length(max(lengths[0] - 1, 1))) if lengths.size else 0
+def measure_chunk(chunk, keys, lengths, allowed, classes, trials, skips):
+    """What the keys of a chunk take in each packing, and their classes.
+
+    Arguments are those of `measure_keys`; `skips` is scratch of as many elements as `keys`.
+    """
+    parameter, unary, fields, words = trials[1], trials[2], trials[3], trials[5:]
+    for codec in range(KEY_CODECS):
+        words[codec, chunk] = TOO_LARGE
+    count, length = keys.size, lengths[chunk]
+    if count == 0:
+        return
+    own = skips[:count]
+    to_skips(keys, own)
+    blocks = (count + BLOCK - 1) // BLOCK
+    if allowed[ALL] and count == length:
+        words[ALL, chunk] = 0
+    if allowed[BITMAP]:
+        words[BITMAP, chunk] = words_of(length)
+    if allowed[COO]:
+        words[COO, chunk] = words_of(count * _width(lengths))
+    if allowed[KEY_RICE]:
+        all_skips = np.int64(keys[count - 1]) + 1 - count
+        parameter[chunk], unary[chunk] = _fit_rice(own, all_skips)
+        words[KEY_RICE, chunk] = words_of(unary[chunk]) + words_of(count * parameter[chunk])
+    if allowed[BLOCKS]:
+        fields[chunk] = _block_bits(own)
+        words[BLOCKS, chunk] = words_of(WIDTH_BITS * blocks) + words_of(fields[chunk])
+    if allowed[DELTA]:
+        _count_classes(own, classes[chunk])
+
+
+@inner
+def choose_keys(lengths, allowed, columns, classes, trials, codes, coded, directory):
+    """`measure_keys`, after every chunk was measured."""
+    rests, plain, words = trials[0], trials[4], trials[5:]
     for chunk in range(directory.size):
-        count, length = np.int64(directory[chunk].nnz), lengths[chunk]
-        if count == 0:
+        if directory[chunk].nnz == 0:
             directory[chunk].key_codec = KEY_RICE
-            continue
-        own = skips[:count]
-        to_skips(keys[first : first + count], own)
-        first += count
-        blocks = (count + BLOCK - 1) // BLOCK
-        if allowed[ALL] and count == length:
-            words[ALL, chunk] = 0
-        if allowed[BITMAP]:
-            words[BITMAP, chunk] = words_of(length)
-        if allowed[COO]:
-            words[COO, chunk] = words_of(count * width)
-        if allowed[KEY_RICE]:
-            parameter[chunk], unary[chunk] = _fit_rice(own)
-            words[KEY_RICE, chunk] = words_of(unary[chunk]) + words_of(count * parameter[chunk])
-        if allowed[BLOCKS]:
-            fields[chunk] = _block_bits(own)
-            words[BLOCKS, chunk] = words_of(WIDTH_BITS * blocks) + words_of(fields[chunk])
-        if allowed[DELTA]:
-            _count_classes(own, classes[chunk])
     without = allowed[ALL] or allowed[BITMAP] or allowed[COO]
     without = without or allowed[KEY_RICE] or allowed[BLOCKS]
     if without and _take_less(words, directory, section_bits(CODE_BITS)):
@@ -115,6 +126,12 @@ def _measure(keys, lengths, allowed, columns, classes, trials, codes, coded, dir
     for row in range(n_codes):
         join(codes[row], coded[row])
     return n_codes
+
+
+@inner
+def _width(lengths):
+    """Bits of a position in a chunk."""
+    return np.int64(bit_length(max(lengths[0] - 1, 1)))
 
 
 @maker
@@ -156,36 +173,44 @@ def _count_classes(skips, classes):
 
 
 @inner
-def _fit_rice(skips):
-    """Smallest parameter that costs least, and the unary bits.
+def _fit_rice(skips, total):
+    """Smallest parameter that costs least, and the unary bits; `total` is the sum of all symbols.
 
     Going from k to k + 1 adds one low bit per symbol and saves sum(ceil((symbol >> k) / 2)); the
     saving shrinks with k, so the optimum is the first k that does not save. It is looked for from
-    the bit length of the mean.
+    the bit length of the mean, where two parameters are tried in one pass.
     """
-    mean, _ = _shifted(skips, 0)
-    k = min(np.int64(bit_length(mean // np.uint64(skips.size))), MAX_KEY_RICE)
-    total, odd = _shifted(skips, k)
-    while k < MAX_KEY_RICE and total + odd > 2 * skips.size:
+    size = skips.size
+    k = min(max(np.int64(bit_length(np.uint64(total // size))) - 2, 0), MAX_KEY_RICE - 1)
+    this, saved, other, saved_next = _unary(skips, k)
+    while saved_next > size and k < MAX_KEY_RICE - 1:
         k += 1
-        total, odd = _shifted(skips, k)
-    while k > 0:
-        total_below, odd_below = _shifted(skips, k - 1)
-        if total_below + odd_below > 2 * skips.size:
-            break
-        k, total, odd = k - 1, total_below, odd_below
-    return k, skips.size + np.int64(total)
+        this, saved, other, saved_next = _unary(skips, k)
+    while saved <= size and k > 0:
+        k -= 1
+        this, saved, other, saved_next = _unary(skips, k)
+    if saved > size:
+        return k + 1, size + other
+    return k, size + this
 
 
 @inner
-def _shifted(skips, k):
-    """Sum of all symbols >> k, and how many of these are odd: of a chunk, they fit 32 bits."""
-    total, odd, shift = np.uint32(0), np.uint32(0), np.uint32(k)
+def _unary(skips, k):
+    """Sums of all symbols >> k, and of half of that, rounded up; both of k + 1 too.
+
+    Of a chunk, they fit 32 bits.
+    """
+    one, shift = np.uint32(1), np.uint32(k)
+    this, odd, other, odd_next = np.uint32(0), np.uint32(0), np.uint32(0), np.uint32(0)
     for j in range(skips.size):
         symbol = shifted(skips[j], shift)
-        total += symbol
-        odd += np.uint32(symbol & np.uint32(1))
-    return np.uint64(total), np.uint64(odd)
+        half = shifted(symbol, one)
+        this += symbol
+        odd += np.uint32(symbol & one)
+        other += half
+        odd_next += np.uint32(half & one)
+    both, both_next = np.int64(this) + np.int64(odd), np.int64(other) + np.int64(odd_next)
+    return np.int64(this), both >> 1, np.int64(other), both_next >> 1
 
 
 @inner
@@ -264,7 +289,7 @@ def _settle(lengths, columns, classes, trials, codes, directory):
         if codec == BITMAP:
             entry.key_hi_bits = lengths[chunk]
         elif codec == COO:
-            entry.key_param = bit_length(max(lengths[0] - 1, 1))
+            entry.key_param = _width(lengths)
         elif codec == KEY_RICE:
             entry.key_param, entry.key_hi_bits = parameter[chunk], unary[chunk]
         elif codec == BLOCKS:

@@ -26,13 +26,33 @@ def quantize(bits, boundaries, joint):
     """
     if bits.size < FEW:
         _quantize_few(bits, boundaries, joint)
-        return
+    else:
+        quantize_on(grid_of(boundaries), bits, joint)
+
+
+@maker
+def grid_of(boundaries):
+    """Boundaries as `quantize_on` takes them, for values that come in parts."""
     period, octave = _period(boundaries)
+    tiles = np.empty((2, TILE), boundaries.dtype)
+    steps = np.empty(MOST_PERIODIC + EDGES_AT_ONCE, boundaries.dtype)
     if period:
-        _index_periodic(bits, boundaries, period, octave, joint)
-        return
-    lowest, shift, last, cells, edges, most = cut(boundaries)
-    index(bits, lowest, shift, last, cells, edges, most, joint)
+        steps[:] = ~boundaries.dtype.type(0)
+        for j in range(1, period):
+            steps[j - 1] = boundaries[j] - boundaries[0]
+        return boundaries, period, octave, steps, tiles, cut(boundaries[:0])
+    return boundaries, period, octave, steps, tiles, cut(boundaries)
+
+
+@inner
+def quantize_on(grid, bits, joint):
+    """`quantize`, of a part of the values."""
+    boundaries, period, octave, steps, tiles, cells = grid
+    if period:
+        _index_periodic(bits, period, octave, boundaries[0], boundaries.size, steps, tiles, joint)
+    else:
+        lowest, shift, last, below, edges, most = cells
+        index(bits, lowest, shift, last, below, edges, most, joint)
 
 
 @inner
@@ -66,17 +86,13 @@ def _period(boundaries):
     return 0, 0
 
 
-@maker
-def _index_periodic(bits, boundaries, period, octave, joint):
+@inner
+def _index_periodic(bits, period, octave, first, count, edges, tiles, joint):
     """`index` by comparing what is left of an octave with its boundaries: all of it vector code."""
     kind = bits.dtype.type
-    first, shift, high = boundaries[0], kind(octave), kind(8 * bits.itemsize - 1)
-    low, most = kind(kind(kind(1) << shift) - kind(1)), kind(boundaries.size)
-    each, edges = kind(period), np.empty(MOST_PERIODIC + EDGES_AT_ONCE, bits.dtype)
-    edges[:] = ~kind(0)
-    for j in range(1, period):
-        edges[j - 1] = boundaries[j] - first
-    rests, levels = np.empty(TILE, bits.dtype), np.empty(TILE, bits.dtype)
+    shift, high = kind(octave), kind(8 * bits.itemsize - 1)
+    low, most = kind(kind(kind(1) << shift) - kind(1)), kind(count)
+    each, rests, levels = kind(period), tiles[0], tiles[1]
     for start in range(0, bits.size, TILE):
         part, out = bits[start : start + TILE], joint[start : start + TILE]
         for i in range(part.size):

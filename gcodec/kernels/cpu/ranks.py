@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from .bits import bit_length
-from .jit import inner, kernel, magnitude, maker, shifted
+from .bits import ONE, ZERO, bit_length
+from .jit import inner, kernel, magnitude, maker, ones, shifted, trailing_zeros
+from .vector import LANES, lanes_at_least
 
 DIGIT = 11
 NEAR = 3
@@ -13,15 +14,82 @@ FEW = 1 << 12
 """For no more elements than this, passes that only count are fastest."""
 
 
+MANY, SAMPLED, DEVIATIONS = 1 << 14, 1 << 10, 3.5
+"""From how many on a sample is taken, its size, and how far it is taken to be wrong."""
+
+
 @kernel
 def kth_magnitude(bits, k, histogram):
     """The k-th largest magnitude pattern (1 <= k <= n), and how many are above it.
 
-    The range of magnitudes is cut into 2,048 bins, then the bin that holds the k-th, and so on;
-    after the first time only elements of one bin are looked at. `histogram` is scratch.
+    It lies between two that a sample has, as a rule, and only what is between them is looked at
+    closely (after Floyd and Rivest). `histogram` is scratch of 2,048.
     """
     if bits.size <= FEW:
         return kth_of_few(bits, k)
+    if bits.size >= MANY:
+        between, above = _around(bits, k)
+        if between.size:
+            found, more = _kth_by_bins(between, k - above, histogram)
+            return found, above + more
+    return _kth_by_bins(bits, k, histogram)
+
+
+@maker
+def _around(bits, k):
+    """Elements of which one has the k-th largest magnitude, and how many are above all of them.
+
+    None if a sample misled.
+    """
+    kind, size, stride = bits.dtype.type, bits.size, bits.size // SAMPLED
+    sample = np.empty(SAMPLED, bits.dtype)
+    for i in range(SAMPLED):
+        sample[i] = bits[i * stride]
+    rank = k * SAMPLED // size
+    spread = np.int64(DEVIATIONS * np.sqrt(rank * (1.0 - rank / SAMPLED))) + 2
+    low, high = kind(0), ~kind(0)
+    if rank + spread <= SAMPLED:
+        low, _ = floor_of(sample, rank + spread, 0)
+    if rank > spread:
+        high, _ = floor_of(sample, rank - spread, 0)
+    found = np.empty(4 * spread * stride + 2 * LANES, bits.dtype)
+    above, kept = _part(bits, low, high, found)
+    return found[: kept if above < k <= above + kept else 0], above
+
+
+@inner
+def _part(bits, low, high, found):
+    """How many magnitudes are at least `high`; elements from `low` on below that, and their number.
+
+    All of them, if there is room.
+    """
+    above, at, start, last = np.int64(0), ZERO, 0, bits.size - LANES
+    room = np.uint64(found.size - LANES)
+    while start <= last and at <= room:
+        over = lanes_at_least(bits, start, high)
+        chosen = lanes_at_least(bits, start, low) & ~over
+        above += np.int64(ones(over))
+        while chosen:
+            found[at] = bits[np.uint64(start) + trailing_zeros(chosen)]
+            chosen &= chosen - ONE
+            at += ONE
+        start += LANES
+    if start <= last:
+        return above, 0
+    for j in range(start, bits.size):
+        size = magnitude(bits[j])
+        above += size >= high
+        found[at] = bits[j]
+        at += np.uint64(low <= size < high)
+    return above, np.int64(at)
+
+
+@maker
+def _kth_by_bins(bits, k, histogram):
+    """`kth_magnitude`, by cutting the range of magnitudes into bins, then that of one bin.
+
+    After the first time only elements of one bin are looked at.
+    """
     kind = bits.dtype.type
     low, high = _extent(bits)
     above = 0

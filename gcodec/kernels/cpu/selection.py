@@ -16,6 +16,7 @@ from .vector import (
     add_and_locate,
     add_tails,
     compress_at_least,
+    compress_pairs,
     lanes_at_least,
     stream_and_compare,
     stream_and_locate,
@@ -115,15 +116,21 @@ def collector(tier):
 
     @kernel
     def collect_in_tier(bits, offset, floor, chunk_log2, at, kept, keys, values, counts):
-        return collect_by(tier, bits, offset, floor, chunk_log2, at, kept, keys, values, counts)
+        at, kept, top, _ = collect_by(
+            tier, bits, offset, floor, chunk_log2, at, kept, True, keys, values, counts
+        )
+        return at, kept, top
 
     return collect_in_tier
 
 
 @helper
-def collect_by(tier, bits, offset, floor, chunk_log2, at, kept, keys, values, counts):
-    """`collect`, for kernels that know the tier when they are compiled."""
-    few, top = True, bits.dtype.type(0)
+def collect_by(tier, bits, offset, floor, chunk_log2, at, kept, few, keys, values, counts):
+    """`collect`, for kernels that know the tier when they are compiled.
+
+    Also whether there were `few` of what it wants lately, for the next call.
+    """
+    top = bits.dtype.type(0)
     while at < bits.size:
         chunk = (offset + at) >> chunk_log2
         stop = min(((chunk + 1) << chunk_log2) - offset, bits.size, at + STRIDE)
@@ -140,7 +147,7 @@ def collect_by(tier, bits, offset, floor, chunk_log2, at, kept, keys, values, co
         at += start
         if at < stop:
             break
-    return at, kept, top
+    return at, kept, top, few
 
 
 def collect_sum(
@@ -318,24 +325,44 @@ def _collect_one_by_one(part, start, floor, base, keys, values, kept):
 @kernel
 def pick(keys, values, counts, threshold, ties):
     """Keep, in place, magnitudes above `threshold` and the first `ties` equal to it; how many."""
-    return pick_of(keys, values, counts, values.dtype.type(threshold), ties)
+    kept, first, limit = 0, 0, values.dtype.type(threshold)
+    for chunk in range(counts.size):
+        before, stop = kept, first + counts[chunk]
+        kept, ties = pick_of(keys, values, first, stop, limit, ties, kept)
+        first, counts[chunk] = stop, kept - before
+    return kept
 
 
 @inner
-def pick_of(keys, values, counts, limit, ties):
-    """`pick`, for other kernels; the limit is of the type of `values`."""
-    kept = first = 0
-    for chunk in range(counts.size):
-        before = kept
-        for j in range(first, first + counts[chunk]):
-            size = magnitude(values[j])
-            tie = size == limit and ties > 0
-            ties -= tie
-            keys[kept], values[kept] = keys[j], values[j]
-            kept += size > limit or tie
-        first += counts[chunk]
-        counts[chunk] = kept - before
-    return kept
+def pick_of(keys, values, first, stop, limit, ties, kept):
+    """`pick` from elements `first` to `stop`, after those that are kept; these, and ties left."""
+    for j in range(first, stop):
+        size = magnitude(values[j])
+        tie = size == limit and ties > 0
+        ties -= tie
+        keys[kept], values[kept] = keys[j], values[j]
+        kept += size > limit or tie
+    return kept, ties
+
+
+@helper
+def pick_by(tier, keys, values, first, stop, limit, ties, kept):
+    """`pick_of`, by registers if the tier has them."""
+    if tier >= COMPRESS and values.itemsize == 4:
+        first, ties, kept = _pick_registers(keys, values, first, stop, limit, ties, kept)
+    return pick_of(keys, values, first, stop, limit, ties, kept)
+
+
+@inner
+def _pick_registers(keys, values, first, stop, limit, ties, kept):
+    above = values.dtype.type(limit + values.dtype.type(1))
+    while first <= stop - LANES:
+        if lanes_at_least(values, first, limit) == lanes_at_least(values, first, above):
+            kept = compress_pairs(keys, values, first, above, kept)
+        else:
+            kept, ties = pick_of(keys, values, first, first + LANES, limit, ties, kept)
+        first += LANES
+    return first, ties, kept
 
 
 @kernel

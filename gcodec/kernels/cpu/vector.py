@@ -95,6 +95,31 @@ def compress_at_least(typing_context, bits, start, floor, base, keys, values, ke
 
 
 @intrinsic
+def compress_pairs(typing_context, keys, values, start, floor, kept):
+    """Keep those of 64 pairs from `start` on whose magnitude is at least `floor`.
+
+    In place, after `kept` others, of which there are no more than `start`; how many there are then.
+    Values have 32 bits.
+    """
+    signature = types.intp(keys, values, types.intp, values.dtype, types.intp)
+
+    def generate(context, builder, sig, args):
+        all_keys, all_values = (data_of(context, builder, sig.args[at], args[at]) for at in (0, 1))
+        _, _, start, floor, kept = args
+        for lane in range(0, LANES, REGISTER_LANES):
+            at = builder.add(start, start.type(lane))
+            numbers = _load(builder, all_keys, at, REGISTER_LANES)
+            words, chosen = _compare(builder, all_values, at, floor, REGISTER_LANES)
+            for vector, array in ((numbers, all_keys), (words, all_values)):
+                _store(builder, _compress(builder, vector, chosen), array, kept)
+            count = builder.ctpop(builder.bitcast(chosen, ir.IntType(REGISTER_LANES)))
+            kept = builder.add(kept, builder.zext(count, kept.type))
+        return kept
+
+    return signature, generate
+
+
+@intrinsic
 def add_and_locate(
     typing_context, grad, residual, gamma, beta, out, start, floor, base, keys, kept
 ):

@@ -21,14 +21,17 @@ from .directory import (
     plane_bits,
 )
 from .fold import LENGTH, NARROW, WIDE, fold_codes, odd_lanes, store_fields, store_wide_fields
-from .jit import helper, inner, kernel, shifted, store_unaligned
+from .jit import helper, inner, kernel, maker, shifted, store_unaligned
 from .levels import SIGNED
 from .measure import to_skips, words_of
 
 LENGTH_BITS, FIVE = np.uint64(LENGTH), np.uint32(LENGTH)
 LENGTH_MASK = (ONE << LENGTH_BITS) - ONE
-LONGEST_UNARY = np.uint32(25)
-"""Zeros before a one that an entry has room for."""
+LONGEST_UNARY, MOST_ZEROS = np.uint32(25), np.uint32(26)
+"""Zeros that an entry has room for, before a one or alone."""
+
+TOGETHER = 256
+"""Numbers of which none may have more, or they are looked at one by one."""
 
 FOUR, EIGHT = np.uint64(4), np.uint64(8)
 FOLDED = 48
@@ -40,8 +43,13 @@ MOST_BYTES = 128
 SPARE = np.uint64(2)
 """Words after fields that may be written before what belongs there."""
 
-BLOCK_LOG2 = np.uint64(BLOCK.bit_length() - 1)
-LOW_BLOCK = np.uint64(BLOCK - 1)
+PAIRED, MANY = 32, 1 << 13
+"""Up to how many numbers, and from how many values on, codes are looked up two at a time."""
+
+LOW_FIVE = np.uint32((1 << LENGTH) - 1)
+LONGEST_PAIRED = np.uint32(13)
+"""Bits of a code of which two go into an entry."""
+
 HALF = np.uint64(32)
 
 
@@ -102,21 +110,24 @@ def write_chunks(
         first += np.int64(directory[chunk].nnz)
     for chunk in range(begin, end):
         most = max(most, np.int64(directory[chunk].nnz) + np.int64(directory[chunk].columns))
-    numbers, spare = np.empty(most, np.uint32), np.empty(most, np.uint32)
+    numbers, spare = np.empty(most, np.uint32), np.empty(most + most // 8, np.uint32)
     scratch = numbers, spare, np.empty(most // BLOCK + 1, np.uint32), np.empty(FOLDED, np.uint64)
+    pairs = numbers[:0]
+    if joint.size >= MANY and symbols.shape[0] > 0 and symbols.shape[1] <= PAIRED:
+        pairs = _pairs(symbols[1])
     ends = np.empty(8, np.int64)
     for chunk in range(begin, end):
         _write_chunk(
             chunk, first, directory, rests, width, keys, columns, codes, joint, symbols, bits,
-            payload, scratch, ends,
+            pairs, payload, scratch, ends,
         )  # fmt: skip
         first += np.int64(directory[chunk].nnz)
 
 
 @inner
 def _write_chunk(
-    chunk, first, directory, rests, width, keys, columns, codes, joint, symbols, bits, payload,
-    scratch, ends,
+    chunk, first, directory, rests, width, keys, columns, codes, joint, symbols, bits, pairs,
+    payload, scratch, ends,
 ):  # fmt: skip
     """Write a chunk, of which elements are kept from number `first` on."""
     entry = directory[chunk]
@@ -138,7 +149,7 @@ def _write_chunk(
             planes = index, high, low
             _write_gaps(numbers, 1, 0, codes[param], codes[param], entries, blocks, folded, planes)
         elif codec == KEY_RICE:
-            write_unary(numbers, param, entries, folded, high)
+            write_unary(numbers, param, spare, folded, high)
             write_fields(numbers, param, low)
         elif codec == BLOCKS:
             _write_blocks(numbers, blocks, index, high)
@@ -159,12 +170,16 @@ def _write_chunk(
             kind = value % SIGNED if value > SIGNED else value
             if symbols.shape[0] == 0:
                 write_fields(own, param, low)
+            elif kind == HUFFMAN and pairs.size:
+                twos = numbers[: (count + 1) >> 1]
+                _look_up_pairs(own, pairs, symbols[1], twos)
+                _write_codes(twos, BLOCK // 2, blocks, folded, index, high)
             else:
                 _look_up(own, symbols[np.int64(kind == HUFFMAN)], numbers)
                 if kind == HUFFMAN:
-                    _write_codes(numbers, blocks, folded, index, high)
+                    _write_codes(numbers, BLOCK, blocks, folded, index, high)
                 elif kind == RICE:
-                    write_unary(numbers, param, entries, folded, high)
+                    write_unary(numbers, param, spare, folded, high)
                 if kind in (FIXED, RICE):
                     write_fields(numbers, param, low)
         at = ends[7]
@@ -179,12 +194,42 @@ def _look_up(joint, table, numbers):
         numbers[j] = table[joint[j]]
 
 
+@maker
+def _pairs(codes):
+    """What `_look_up_pairs` finds by the first number and 256 times the second: both codes.
+
+    Nothing if two codes could be too long for it.
+    """
+    pairs, longest = np.zeros(PAIRED << 8, np.uint32), np.uint32(0)
+    for j in range(codes.size):
+        longest = max(longest, codes[j] & LOW_FIVE)
+    if longest > LONGEST_PAIRED:
+        return pairs[:0]
+    for j in range(codes.size):
+        second, length = codes[j] >> FIVE, codes[j] & LOW_FIVE
+        for i in range(codes.size):
+            both = (codes[i] >> FIVE) | second << (codes[i] & LOW_FIVE)
+            pairs[j << 8 | i] = both << FIVE | ((codes[i] & LOW_FIVE) + length)
+    return pairs
+
+
+@inner
+def _look_up_pairs(joint, pairs, codes, entries):
+    """Two codes at a time; the last may be alone."""
+    for j in range(joint.size >> 1):
+        entries[j] = pairs[np.uint64(joint[2 * j]) | np.uint64(joint[2 * j + 1]) << EIGHT]
+    if joint.size & 1:
+        entries[entries.size - 1] = codes[joint[joint.size - 1]]
+
+
 @inner
 def write_fields(numbers, width, words):
     """The low `width` (at most 32) bits of each number, one after the other."""
     step, start, size = np.uint64(width), ZERO, np.uint64(numbers.size)
     at, room = ZERO, np.uint64(words.size)
-    if ZERO < step <= WIDE:
+    if step == ZERO:
+        return
+    if step <= WIDE:
         while start + WORD <= size and at + step + SPARE <= room:
             _store_64(numbers, start, step, words, at)
             start += WORD
@@ -221,13 +266,15 @@ def _append_fields(numbers, width, words):
 
 
 @inner
-def write_entries(entries, words, ends, scratch):
-    """Codes of `code << 5 | length`, and the bits after each block that `ends` has room for.
+def write_entries(entries, block, words, ends, scratch):
+    """Codes of `code << 5 | length`, and the bits after each `block` of them, 64 or a multiple,
+    that `ends` has room for.
 
     `scratch` is uint64[FOLDED].
     """
     folded, lengths = scratch[: FOLDED // 2], scratch[FOLDED // 2 :]
     gathered = filled = byte = start = ZERO
+    done, block_end = 0, np.uint64(block)
     size, room = np.uint64(entries.size), 8 * words.size
     words[max(words.size - 1, 0) :] = ZERO
     while start < size:
@@ -254,9 +301,10 @@ def write_entries(entries, words, ends, scratch):
                     gathered >>= EIGHT
                     filled -= EIGHT
         start = stop
-        block = np.int64(start >> BLOCK_LOG2)
-        if start & LOW_BLOCK == ZERO and block <= ends.size:
-            ends[block - 1] = (byte << THREE) + filled
+        if start == block_end and done < ends.size:
+            ends[done] = (byte << THREE) + filled
+            done += 1
+            block_end += np.uint64(block)
     if filled > ZERO:
         _put_byte(words, byte, gathered)
 
@@ -279,18 +327,43 @@ def _put_byte(words, byte, gathered):
 
 @inner
 def write_unary(numbers, shift, entries, folded, words):
-    """Each number >> shift as that many zeros and a one."""
-    shift, most = np.uint32(shift), np.uint32(0)
-    for j in range(numbers.size):
-        most = max(most, numbers[j])
-    if most >> shift <= LONGEST_UNARY:
-        for j in range(numbers.size):
-            zeros = shifted(numbers[j], shift)
-            one = np.uint32(np.uint32(1) << np.uint32(zeros + FIVE))
-            entries[j] = np.uint32(one | np.uint32(zeros + np.uint32(1)))
-        write_entries(entries, words, entries[:0], folded)
-    else:
-        _set_bits(numbers, shift, words)
+    """Each number >> shift as that many zeros and a one.
+
+    `entries` is scratch, of an eighth more than there are numbers if some are large.
+    """
+    down, left, at = np.uint32(shift), entries.size - numbers.size, 0
+    for start in range(0, numbers.size, TOGETHER):
+        part, some, all_zeros = numbers[start : start + TOGETHER], np.uint32(0), ZERO
+        for j in range(part.size):
+            some = max(some, part[j])
+        if some >> down <= LONGEST_UNARY:
+            own = entries[at : at + part.size]
+            for j in range(part.size):
+                own[j] = _of_zeros(shifted(part[j], down))
+            at += part.size
+            continue
+        for j in range(part.size):
+            all_zeros += np.uint64(shifted(part[j], down))
+        left -= np.int64(all_zeros // np.uint64(MOST_ZEROS))
+        if left < 0:
+            _set_bits(numbers, down, words)
+            return
+        for j in range(part.size):
+            zeros = shifted(part[j], down)
+            while zeros > LONGEST_UNARY:
+                entries[at] = MOST_ZEROS
+                zeros = np.uint32(zeros - MOST_ZEROS)
+                at += 1
+            entries[at] = _of_zeros(zeros)
+            at += 1
+    write_entries(entries[:at], BLOCK, words, entries[:0], folded)
+
+
+@helper
+def _of_zeros(zeros):
+    """The entry of so many, and a one."""
+    one = np.uint32(np.uint32(1) << np.uint32(zeros + FIVE))
+    return np.uint32(one | np.uint32(zeros + np.uint32(1)))
 
 
 @inner
@@ -305,10 +378,10 @@ def _set_bits(numbers, shift, words):
 
 
 @inner
-def _write_codes(entries, blocks, folded, index, words):
-    """Codes, and the lengths of all blocks but the last."""
-    ends = blocks[: (entries.size - 1) // BLOCK]
-    write_entries(entries, words, ends, folded)
+def _write_codes(entries, block, blocks, folded, index, words):
+    """Codes, and the lengths of all blocks but the last, of so many entries."""
+    ends = blocks[: (entries.size - 1) // block]
+    write_entries(entries, block, words, ends, folded)
     before = np.uint32(0)
     for block in range(ends.size):
         end = ends[block]
@@ -329,13 +402,13 @@ def _write_gaps(numbers, less, split, code, first_code, entries, blocks, folded,
         entries[j] = first_code[bit_length(np.uint32(numbers[j] + more))]
     for j in range(split, numbers.size):
         entries[j] = code[bit_length(np.uint32(numbers[j] + more))]
-    _write_codes(entries, blocks, folded, index, high)
+    _write_codes(entries, BLOCK, blocks, folded, index, high)
     for j in range(numbers.size):
         gap = np.uint32(numbers[j] + more)
         width = np.uint32(bit_length(gap) - ONE)
         rest = np.uint32(gap ^ np.uint32(np.uint32(1) << width))
         entries[j] = np.uint32(np.uint32(rest << FIVE) | width)
-    write_entries(entries, low, entries[:0], folded)
+    write_entries(entries, BLOCK, low, entries[:0], folded)
 
 
 @inner
