@@ -361,22 +361,27 @@ def pairs(grad, limit):
 
 
 def first_call(children=7):
-    """CPU seconds of fresh processes; kernels come from the cache, which the first one fills."""
-    rows = []
-    for child in range(-1, children):
-        done = subprocess.run(
-            [sys.executable, "-c", FIRST_CALL], capture_output=True, text=True, check=True
+    """CPU seconds of fresh processes; kernels come from the cache, which the first one fills.
+
+    With what is installed, and as if SciPy was not: Numba imports it with the first kernel.
+    """
+    figures = {}
+    for without, hide in (("", ""), (", no SciPy", "import sys; sys.modules['scipy'] = None\n")):
+        rows = []
+        for child in range(-1, children):
+            done = subprocess.run(
+                [sys.executable, "-c", hide + FIRST_CALL],
+                capture_output=True, text=True, check=True,
+            )  # fmt: skip
+            if child >= 0:
+                rows.append(json.loads(done.stdout))
+        names = (
+            "import numpy",
+            "import numba",
+            "import gcodec, first encode",
+            "third encode",
+            "first accumulate",
         )
-        if child >= 0:
-            rows.append(json.loads(done.stdout))
-    names = (
-        "import numpy",
-        "import numba",
-        "import gcodec, first encode",
-        "third encode",
-        "first accumulate",
-    )
-    return {
-        name: {"ms": 1e3 * median(times)}
-        for name, times in zip(names, zip(*rows, strict=True), strict=True)
-    }
+        for name, times in zip(names, zip(*rows, strict=True), strict=True):
+            figures[name + without] = {"ms": 1e3 * median(times)}
+    return figures

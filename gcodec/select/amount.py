@@ -76,8 +76,8 @@ def bounded(
     """
     pattern = statistics.element.nearest(threshold) if threshold > 0 else 0
     count = statistics.count_above(pattern)
-    if count < lowest * k:
-        k = min(k, statistics.count_above(0))
     if not lowest * k <= count <= highest * k:
-        return exact(statistics, k, fallback=True)
+        decision = exact(statistics, k, fallback=True)
+        if not lowest * decision.kept <= count <= highest * decision.kept:
+            return decision
     return Decision(pattern, 0, count)
