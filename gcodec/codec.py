@@ -9,6 +9,7 @@ from . import arrays, device, encoder, kernels, whole
 from .deviceframes import DeviceFrame
 from .format.frame import Frame
 from .packing import KEY_PACKINGS, VALUE_PACKINGS
+from .plans import Plans
 from .quantize import Cast, Raw
 from .quantize.contract import Quantizer
 from .request import Layout, Recipe, Sender, check_finite, origin
@@ -65,7 +66,7 @@ class Codec:
     scales: Block = None
     per_tensor: bool = False
     backend: str = field(default="cpu", compare=False, repr=False)
-    plans: whole.Plans = field(default_factory=whole.Plans, init=False, compare=False, repr=False)
+    plans: Plans = field(default_factory=Plans, init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         for part, method in (("select", "decide"), ("quantize", "grid")):

@@ -20,7 +20,7 @@ LAYERS = (
         "arrays", "statistics", "dense", "encoder", "decoder", "codec", "feedback", "momentum",
         "recipes", "inspection", "merging", "slicing", "verification", "request", "gathering",
         "rounding", "policy", "scaling", "sketchframes", "sketching", "warming", "whole", "device",
-        "deviceframes",
+        "deviceframes", "plans",
     ),
     ("collectives", "fusion"),
     ("mpi", "integrations"),

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from gcodec.format.directory import BLOCK
 from gcodec.kernels.cpu import planes, write
+from gcodec.kernels.cpu.entries import FOLDED, write_entries, write_unary
 from gcodec.kernels.cpu.fold import LENGTH
 from gcodec.kernels.cpu.quantize import quantize
 
@@ -25,12 +26,12 @@ def fields(numbers, width, words):
 
 @numba.njit
 def entries_of(entries, block, words, ends):
-    write.write_entries(entries, block, words, ends, np.empty(write.FOLDED, np.uint64))
+    write_entries(entries, block, words, ends, np.empty(FOLDED, np.uint64))
 
 
 @numba.njit
 def unary(numbers, shift, entries, words):
-    write.write_unary(numbers, shift, entries, np.empty(write.FOLDED, np.uint64), words)
+    write_unary(numbers, shift, entries, np.empty(FOLDED, np.uint64), words)
 
 
 @numba.njit

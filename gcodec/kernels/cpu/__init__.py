@@ -13,9 +13,12 @@ from .dense import (
     put_values,
 )
 from .directory import check_directory, levels_are_sound
+from .floor import first_floor, first_floor_of_sum
+from .gather import finish_gathered, range_gatherer
 from .huffman import code_lengths, codes
 from .levels import measure_values
 from .measure import measure_keys
+from .pick import leave_out, pick
 from .prove import prove_whole
 from .quantize import draw_strata, quantize, round_randomly
 from .ranks import kth_magnitude, largest_between
@@ -26,9 +29,7 @@ from .selection import (
     compensate,
     correct,
     count_above,
-    leave_out,
     magnitude_max,
-    pick,
     tail_sums,
     tail_sums_of_pairs,
     take,
@@ -42,14 +43,7 @@ from .sketch import (
     select_estimates,
 )
 from .unpack import first_corrupt, read_keys, read_values
-from .whole import (
-    finish_gathered,
-    first_floor,
-    first_floor_of_sum,
-    range_gatherer,
-    whole_encoder,
-    whole_finisher,
-)
+from .whole import whole_encoder, whole_finisher
 from .write import measure_chunks, write_chunks
 
 __all__ = [

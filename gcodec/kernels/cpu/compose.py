@@ -36,8 +36,8 @@ from .directory import ALL, RAW, SIGNED_FIXED
 from .jit import helper, inner, maker
 from .levels import measure_values
 from .measure import CLASSES, KEY_CODECS, choose_keys, measure_chunk, words_of
+from .pick import pick_by
 from .quantize import FEW, count_up_to, grid_of, quantize, quantize_on
-from .selection import pick_by
 from .write import HALF, lengths_of_chunks, place_planes, write_chunks
 
 CHUNK_BYTES, TENSOR_BYTES = CHUNK.itemsize, TENSOR.itemsize

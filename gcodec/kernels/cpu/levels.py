@@ -256,7 +256,7 @@ def _try(joint, signed, rows, lists, symbols, lengths, used, can_code, directory
 
 @helper
 def _fit_symbols(symbols, counts, total):
-    """As `_fit_rice`, of symbols with counts, from k = 0 on."""
+    """As `fit_rice`, of symbols with counts, from k = 0 on."""
     k = 0
     while k < MAX_VALUE_RICE:
         saved = 0

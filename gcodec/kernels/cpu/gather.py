@@ -1,0 +1,118 @@
+"""Elements above a magnitude that is known: rounded and measured while they are near."""
+
+from functools import cache
+
+import numpy as np
+
+from ..plans import (
+    ABOUT,
+    CHUNK_LOG2,
+    INFINITY,
+    LEVELS,
+    NOT_TAKEN,
+    OFF,
+    SAMPLES,
+)
+from .compose import (
+    MOST_LEVELS,
+    fill_lengths,
+    finish,
+    levels_between,
+    measure_one,
+    measured_in,
+)
+from .jit import helper, inner, kernel
+from .probe import sound_tier
+from .quantize import grid_of, quantize_on
+from .selection import collect_by
+
+
+@helper
+def gather_known(tier, bits, begin, end, floor, keys, values, joint, counts, facts, measured):
+    """Collect, round and measure elements of chunks `begin` to `end`, while these are near.
+
+    As by `collect_by`: where it stopped, how many there are, and the largest magnitude. `values`
+    hold those of one chunk.
+    """
+    scale, first, _ = levels_between(facts, values, floor, floor)
+    grid = grid_of(scale[first : min(first + MOST_LEVELS, facts[LEVELS]) - 1])
+    log2 = facts[CHUNK_LOG2]
+    at, kept, top, few = begin << log2, 0, floor, True
+    for chunk in range(begin, end):
+        stop, before = min((chunk + 1) << log2, bits.size), kept
+        counts[chunk] = 0
+        at, size, high, few = collect_by(
+            tier, bits[:stop], 0, floor, log2, at, 0, few, keys[before:], values, counts
+        )
+        kept, top = before + size, max(top, high)
+        if at < stop:
+            break
+        quantize_on(grid, values[:size], joint[before:kept])
+        measure_one(chunk, keys[before:kept], facts, measured)
+    return at, kept, top
+
+
+def range_gatherer():
+    """The kernel for this CPU."""
+    return _range_gatherer(sound_tier())
+
+
+@cache
+def _range_gatherer(tier):
+    @kernel
+    def gather_range(bits, begin, end, floor, keys, values, joint, counts, facts, numbers):
+        """`gather_known`, with `numbers` as by `MEASURES`: int64[chunks * MEASURES]."""
+        measured = measured_in(numbers, 1 << facts[CHUNK_LOG2])
+        fill_lengths(bits.size, facts, measured)
+        return gather_known(
+            tier, bits, begin, end, floor, keys, values, joint, counts, facts, measured
+        )
+
+    return gather_range
+
+
+@kernel
+def finish_gathered(
+    n, keys, values, joint, starts, sizes, counts, floor, top, facts, step, numbers, frame
+):
+    """Write the frame of elements that were gathered in parts.
+
+    Parameters
+    ----------
+    keys, joint : uint32, uint8[room]
+        Keys within chunks, and levels with signs of the first `sizes[i]` elements from `starts[i]`
+        on. Like `sizes` they are those of one part afterwards.
+    values : unsigned[any]
+        Of which only the type is told.
+    floor, top : unsigned
+        What magnitudes are at least, and at most.
+    numbers : int64[chunks * MEASURES]
+        Of all chunks.
+    """
+    kept = sizes[0]
+    for part in range(1, sizes.size):
+        move(keys, starts[part], kept, sizes[part])
+        move(joint, starts[part], kept, sizes[part])
+        kept += sizes[part]
+        sizes[part] = 0
+    sizes[0] = kept
+    if not taken(kept, top, facts):
+        return NOT_TAKEN, 0
+    measured = measured_in(numbers, 0)
+    return finish(
+        n, keys[:kept], values, joint[:kept], counts, floor, max(floor, top), facts, step,
+        measured, frame,
+    )  # fmt: skip
+
+
+@inner
+def move(array, start, to, size):
+    for j in range(size):
+        array[to + j] = array[start + j]
+
+
+@helper
+def taken(kept, top, facts):
+    """Whether there are as many as was asked for, and all are numbers."""
+    missed = facts[SAMPLES] and abs(kept - facts[ABOUT]) > facts[OFF]
+    return not missed and np.int64(top) < facts[INFINITY]
