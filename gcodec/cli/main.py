@@ -223,8 +223,11 @@ def _verify(arguments: argparse.Namespace) -> int:
     from ..verification import verify
     from . import files
 
-    against = None if arguments.against is None else files.read_array(arguments.against)
-    code = 0
+    code, against = 0, None
+    if arguments.against is not None:
+        with Bar(1, quiet=arguments.json) as bar:
+            bar.step(f"reading {arguments.against}")
+            against = files.read_array(arguments.against)
     for path in arguments.input:
         try:
             with Bar(1, quiet=arguments.json) as bar:  # gone before its file's line
