@@ -61,8 +61,8 @@ class HookState:
 
     Notes
     -----
-    The gradient that comes back is the mean, with the same bits on every rank; also of 16-bit
-    gradients it is summed in float32. Gradients on a device are compressed on the host.
+    The gradient that comes back is the mean, with the same bits on every rank; frames are summed in
+    float32, what goes dense in its own type. Gradients on a device are compressed on the host.
 
     A NaN, an infinity or a broken message on one rank is a `RankMismatchError` on all, out of
     `backward`. Parameters exchanged before in that step have committed: go on from a checkpoint.

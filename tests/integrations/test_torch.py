@@ -11,7 +11,7 @@ import pytest
 
 import gcodec
 
-PROGRAM = Path(__file__).parent / "programs" / "ddp.py"
+PROGRAMS = Path(__file__).parent / "programs"
 DEADLINE_S = 200
 DETERMINISTIC = ("plain", "momentum", "bfloat16", "float64", "accumulation")
 SCENARIOS = {
@@ -39,9 +39,9 @@ def launch(tmp_path_factory):
     return run
 
 
-def _run(world, folder, scenarios):
+def _run(world, folder, scenarios, program="ddp.py"):
     loopback = {"GLOO_SOCKET_IFNAME": "lo"}
-    command = [sys.executable, "-W", "error", str(PROGRAM), str(folder), *scenarios]
+    command = [sys.executable, "-W", "error", str(PROGRAMS / program), str(folder), *scenarios]
     ranks = [
         subprocess.Popen(
             command,
@@ -166,6 +166,23 @@ def test_ranks_of_a_host_are_a_node(torch, launch):
     assert told[0] == [[0, 2], [0, 2]]
     assert told[1] == [[1, 2], None, [0, 1], [0, 2]]
     assert told[2] == [[0, 1], [1, 2], [0, 1], [1, 2]]
+
+
+def test_over_nccl_only_what_it_takes_is_sent_and_the_bits_are_those_of_gloo(torch, tmp_path):
+    """By stand-ins for device and group, which refuse what these would: `tests/nccl.py`."""
+    told = _run(3, tmp_path, ("refusals", "buckets", "sums"), "device.py")
+    said = told["refusals"][0]["said"]
+    for text, each in zip(
+        ("device type cpu", "unsupported dtype", "contiguous", "same device", "numpy"),
+        said,
+        strict=True,
+    ):
+        assert text in each
+    for dtype in ("float32", "bfloat16"):
+        for each in told[f"buckets of torch.{dtype}"]:
+            assert each["same"]
+            assert each["sent"] == ["allgather_", "allreduce_", "broadcast_"]
+    assert [each["wrong"] for each in told["sums"]] == [[]] * 3
 
 
 def test_mistakes(torch):
