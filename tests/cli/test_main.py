@@ -80,7 +80,11 @@ def test_default_names_and_sparse_input(tmp_path, capsys):
         (["encode", "grad.npy", "--codec", "topk:ratio=7"], 64, "in (0, 1]"),
         (["encode", "grad.npy", "--step", "-1"], 65, "outside 0..2^64-1"),
         (["encode", "missing.npy"], 64, "cannot read missing.npy"),
-        (["encode", "text.npy"], 64, "cannot read text.npy"),
+        (["encode", "text.npy"], 64, "text.npy is neither a .npy nor a .npz"),
+        (["encode", "good.gc"], 64, "good.gc is neither a .npy nor a .npz"),
+        (["encode", "cut.npy"], 64, "cannot read cut.npy as .npy or .npz"),
+        (["encode", "cut.npz"], 64, "cut.npz is neither a .npy nor a .npz"),
+        (["encode", "rotten.npz"], 64, "cannot read rotten.npz as .npy or .npz: Bad CRC"),
         (["encode", "grad.npy", "-o", "no/such/folder.gc"], 64, "cannot write no/such/folder.gc"),
         (["encode", "ints.npy"], 65, "elements are int32"),
         (["encode", "nan.npy"], 65, "NaN or infinite"),
@@ -101,6 +105,12 @@ def test_wrong_arguments_say_so_in_one_line(
     np.save("ints.npy", grad.astype(np.int32))
     np.save("nan.npy", grad * np.float32(np.nan))
     np.savez("other.npz", a=grad)
+    (tmp_path / "cut.npy").write_bytes((tmp_path / "grad.npy").read_bytes()[:-1])
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "other.npz").read_bytes()[:-40])
+    np.savez("rotten.npz", keys=np.arange(3), values=np.float32([7, 8, 9]))
+    rotten = (tmp_path / "rotten.npz").read_bytes()
+    last = np.float32(9).tobytes()
+    (tmp_path / "rotten.npz").write_bytes(rotten.replace(last, b"\1" * 4))
     frame = bytearray(gcodec.Codec().encode(grad).tobytes())
     (tmp_path / "good.gc").write_bytes(frame)
     (tmp_path / "short.gc").write_bytes(frame[:-1])
