@@ -22,12 +22,12 @@ import numpy as np
 from ..errors import BackendUnavailableError, GcodecError
 from . import network
 from .images import CLASSES, load_digits_images, load_npz
+from .main import EXIT_INTERRUPTED
 from .progress import Bar
 from .report import check_plot, draw, summarize, table
 from .training import Config, Epoch
 
 CODEC: Final = "reclog:ratio=0.01,per_octave=4"
-EXIT_INTERRUPTED: Final = 130
 
 
 class Schedule(NamedTuple):

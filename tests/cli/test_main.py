@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import gcodec
-from gcodec.cli.main import main
+from gcodec.cli import files
+from gcodec.cli.main import main, run
 
 
 @pytest.fixture
@@ -157,6 +158,18 @@ def test_a_reader_that_has_seen_enough_is_no_error(tmp_path, grad):
     command = f"{sys.executable} -m gcodec inspect {frame} --json | true"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
     assert done.stderr == ""
+
+
+def test_an_interruption_is_one_line_and_its_own_code(tmp_path, grad, monkeypatch, capsys):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(files, "encode_file", interrupted)
+    monkeypatch.setattr(sys, "argv", ["gcodec", "encode", str(tmp_path / "grad.npy")])
+    with pytest.raises(SystemExit) as stopped:
+        run()
+    assert stopped.value.code == 130
+    assert capsys.readouterr().err == "gcodec: interrupted\n"
 
 
 @pytest.mark.parametrize("dtype", ["float16", "uint16", "float32", "float64"])
