@@ -22,12 +22,12 @@ import numpy as np
 from ..errors import BackendUnavailableError, GcodecError
 from . import network
 from .images import CLASSES, load_digits_images, load_npz
+from .main import EXIT_INTERRUPTED
 from .progress import Bar
 from .report import check_plot, draw, summarize, table
 from .training import Config, Epoch
 
 CODEC: Final = "reclog:ratio=0.01,per_octave=4"
-EXIT_INTERRUPTED: Final = 130
 
 
 class Schedule(NamedTuple):
@@ -123,7 +123,9 @@ def run(args: argparse.Namespace) -> int:
     summary = summarize("digits" if args.data is None else args.data.name, images, config, history)
     print(json.dumps(summary, indent=2) if args.json else table(summary))
     if args.plot is not None:
-        draw(args.plot, summary)
+        with Bar(1, quiet=args.json) as bar:
+            bar.step(f"drawing {args.plot}")
+            draw(args.plot, summary)
     if not all(mode["identical"] for mode in summary["modes"].values()):
         raise GcodecError("the ranks ended with different parameters")
     return 0

@@ -1,14 +1,20 @@
 """Gradients and frames on disk; a file is replaced whole or not at all."""
 
-from collections.abc import Callable
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import IO, Any
+from typing import IO, Any, Final
 
 import numpy as np
 
 from ..codec import Codec
 from ..format.frame import Frame
+
+MAGIC: Final = b"\x93NUMPY"
+"""First bytes of a `.npy`."""
 
 
 class FileError(Exception):
@@ -17,9 +23,21 @@ class FileError(Exception):
 
 def read_array(path: Path) -> Any:
     """A `.npy`, or what `numpy.load` gives for a `.npz`."""
-    try:
+    with _reading(path):
+        with path.open("rb") as file:
+            start = file.read(len(MAGIC))
+        if start != MAGIC and not zipfile.is_zipfile(path):
+            raise FileError(f"{path} is neither a .npy nor a .npz")
         return np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise FileError(f"cannot read {path}: {error.strerror or error}") from error
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise FileError(f"cannot read {path} as .npy or .npz: {error}") from error
 
 
@@ -31,7 +49,7 @@ def encode_file(path: Path, codec: Codec, *, name: str, step: int) -> Frame:
     loaded = read_array(path)
     if isinstance(loaded, np.ndarray):
         return codec.encode(loaded, name=name, step=step)
-    with loaded:
+    with loaded, _reading(path):
         if not {"keys", "values"} <= set(loaded):
             raise FileError(
                 f"{path} holds {', '.join(loaded)}; a sparse gradient has keys and values"

@@ -14,6 +14,7 @@ from ..kernels import load
 from ..parallel import get_threads
 from ..recipes import RECIPES
 from . import tables
+from .progress import Bar
 
 PACKAGES: Final = {
     "numpy": None,
@@ -45,7 +46,9 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Gather and print."""
-    found = gather()
+    with Bar(1, quiet=args.json) as bar:
+        bar.step("looking at what is here (the first time compiles)")
+        found = gather()
     if args.json:
         print(json.dumps(found, indent=2))
     else:

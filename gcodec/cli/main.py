@@ -22,12 +22,12 @@ from .progress import Bar
 
 EXIT_DIFFERS, EXIT_CORRUPT, EXIT_VERSION = 1, 2, 3
 EXIT_USAGE, EXIT_DATA, EXIT_UNAVAILABLE = 64, 65, 69
-EXIT_BROKEN_PIPE = 141
+EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 130, 141
 COMPILES = "the first time compiles"
 EXIT_CODES = """\
 exit codes: 0 fine, 1 a bound is not met, 2 a file is not a sound frame, 3 a frame of an unknown
 version or feature, 64 wrong arguments or files, 65 data that cannot be encoded or a run that
-failed, 69 a package that is missing.
+failed, 69 a package that is missing, 130 interrupted, 141 nobody reads the output any more.
 """
 
 
@@ -223,8 +223,11 @@ def _verify(arguments: argparse.Namespace) -> int:
     from ..verification import verify
     from . import files
 
-    against = None if arguments.against is None else files.read_array(arguments.against)
-    code = 0
+    code, against = 0, None
+    if arguments.against is not None:
+        with Bar(1, quiet=arguments.json) as bar:
+            bar.step(f"reading {arguments.against}")
+            against = files.read_array(arguments.against)
     for path in arguments.input:
         try:
             with Bar(1, quiet=arguments.json) as bar:  # gone before its file's line
@@ -267,6 +270,9 @@ def run() -> NoReturn:
     try:
         code = main()
         sys.stdout.flush()
+    except KeyboardInterrupt:
+        print("gcodec: interrupted", file=sys.stderr)
+        code = EXIT_INTERRUPTED
     except BrokenPipeError:  # whoever read our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = EXIT_BROKEN_PIPE

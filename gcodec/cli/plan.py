@@ -16,9 +16,10 @@ from typing import Any, Final
 from ..collectives import Communicator
 from ..errors import BackendUnavailableError, GcodecError
 from ..fusion import MODELS, Layers, Link, calibrate, plan
+from ..fusion.calibration import sizes
 from ..fusion.networks import RECORDED, recorded
 from ..fusion.networks.lists import parse_csv, parse_json
-from ..fusion.plan import MEANING
+from ..fusion.plan import MEANING, Plan
 from ..recipes import get_codec
 from .files import FileError, read_bytes
 from .progress import Bar
@@ -80,9 +81,13 @@ def run(args: argparse.Namespace) -> int:
     largest = sum(layers.sizes)
     if not largest:
         raise GcodecError(f"the layers of {args.layers} have no elements: there is nothing to send")
-    with Bar(2, quiet=args.json or communicator.rank > 0) as bar:
-        bar.step("measuring what messages cost (the first time compiles)")
-        costs = calibrate(communicator, codec, largest)
+    with Bar(len(sizes(largest)) + 1, quiet=args.json or communicator.rank > 0) as bar:
+        costs = calibrate(
+            communicator,
+            codec,
+            largest,
+            begin=lambda size: bar.step(f"measuring {size:,} elements (the first time compiles)"),
+        )
         bar.step(f"planning {len(layers)} layers")
         found = plan(layers, costs, args.model)
     if communicator.rank:
@@ -98,11 +103,17 @@ def run(args: argparse.Namespace) -> int:
         print("{codec} between {ranks} ranks, network: {network}\n".format(**measured))
         print(found)
     if args.plot is not None:
+        _draw(found, args)
+    return 0
+
+
+def _draw(found: Plan, args: argparse.Namespace) -> None:
+    with Bar(1, quiet=args.json) as bar:
+        bar.step(f"drawing {args.plot}")
         try:
             found.draw(args.plot)
         except OSError as error:
             raise FileError(f"cannot write {args.plot}: {error.strerror}") from error
-    return 0
 
 
 def read_layers(name: str) -> Layers:

@@ -5,6 +5,7 @@ before is exchanged, decoded and added by another thread; on all ranks at the sa
 threads and ranks take from each other, where cores are few, counts.
 """
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from statistics import median
 from time import perf_counter
@@ -26,7 +27,12 @@ ROUNDS: Final = (3, 15)
 
 
 def calibrate(
-    communicator: Communicator, codec: Policy, largest: int, *, dtype: Any = np.float32
+    communicator: Communicator,
+    codec: Policy,
+    largest: int,
+    *,
+    dtype: Any = np.float32,
+    begin: Callable[[int], object] | None = None,
 ) -> Costs:
     """Measure, on a gradient that is drawn from a Laplace law, and agree on what rank 0 measured.
 
@@ -39,6 +45,8 @@ def calibrate(
         Elements of all layers together.
     dtype : dtype
         float16, float32 or float64.
+    begin : callable, optional
+        Told each of `sizes(largest)` before it is measured, to show how far this is.
 
     Returns
     -------
@@ -53,16 +61,29 @@ def calibrate(
     >>> costs.communicate.sizes
     (256, 512, 1000)
     """
-    if largest < 1:
-        raise ValueError(f"largest is 1 or more elements, not {largest}")
-    sizes = [1 << log2 for log2 in range(SMALLEST.bit_length() - 1, largest.bit_length())]
-    sizes = [*(size for size in sizes if size < largest), largest]
+    of = sizes(largest)
     grad = np.random.default_rng(communicator.rank).standard_exponential(largest, np.float32)
     grad[1::2] *= -1
     grad = grad.astype(dtype, copy=False)
-    measured = np.array([_measure(communicator, codec, grad[:size]) for size in sizes])
+    measured = np.empty((len(of), 3))
+    for row, size in zip(measured, of, strict=True):
+        if begin is not None:
+            begin(size)
+        row[:] = _measure(communicator, codec, grad[:size])
     agreed = _broadcast(communicator, measured)
-    return Costs(*(Table(tuple(sizes), tuple(rising(column).tolist())) for column in agreed.T))
+    return Costs(*(Table(of, tuple(rising(column).tolist())) for column in agreed.T))
+
+
+def sizes(largest: int) -> tuple[int, ...]:
+    """The elements that are measured: powers of two, and the largest.
+
+    >>> sizes(1000)
+    (256, 512, 1000)
+    """
+    if largest < 1:
+        raise ValueError(f"largest is 1 or more elements, not {largest}")
+    powers = (1 << log2 for log2 in range(SMALLEST.bit_length() - 1, largest.bit_length()))
+    return *(power for power in powers if power < largest), largest
 
 
 def rising(seconds: Any) -> Any:

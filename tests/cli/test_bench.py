@@ -131,7 +131,7 @@ def test_zeros_keep_nothing_and_have_no_error(tmp_path, capsys):
         (["grad.npy", "--rounds", "many"], 64, "'many' is not a whole number of 1 or more"),
         (["grad.npy", "--recipe", "nope"], 64, "valid recipes: adaq, dense, dgc"),
         (["missing.npy"], 64, "cannot read missing.npy"),
-        (["text.npy"], 64, "cannot read text.npy"),
+        (["text.npy"], 64, "text.npy is neither a .npy nor a .npz"),
         (["several.npz"], 64, "several.npz holds several arrays: give a .npy"),
         (["ints.npy"], 65, "elements are int32"),
         (["nan.npy"], 65, "NaN or infinite"),

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import gcodec
-from gcodec.cli.main import main
+from gcodec.cli import files
+from gcodec.cli.main import main, run
 
 
 @pytest.fixture
@@ -80,7 +81,11 @@ def test_default_names_and_sparse_input(tmp_path, capsys):
         (["encode", "grad.npy", "--codec", "topk:ratio=7"], 64, "in (0, 1]"),
         (["encode", "grad.npy", "--step", "-1"], 65, "outside 0..2^64-1"),
         (["encode", "missing.npy"], 64, "cannot read missing.npy"),
-        (["encode", "text.npy"], 64, "cannot read text.npy"),
+        (["encode", "text.npy"], 64, "text.npy is neither a .npy nor a .npz"),
+        (["encode", "good.gc"], 64, "good.gc is neither a .npy nor a .npz"),
+        (["encode", "cut.npy"], 64, "cannot read cut.npy as .npy or .npz"),
+        (["encode", "cut.npz"], 64, "cut.npz is neither a .npy nor a .npz"),
+        (["encode", "rotten.npz"], 64, "cannot read rotten.npz as .npy or .npz: Bad CRC"),
         (["encode", "grad.npy", "-o", "no/such/folder.gc"], 64, "cannot write no/such/folder.gc"),
         (["encode", "ints.npy"], 65, "elements are int32"),
         (["encode", "nan.npy"], 65, "NaN or infinite"),
@@ -101,6 +106,12 @@ def test_wrong_arguments_say_so_in_one_line(
     np.save("ints.npy", grad.astype(np.int32))
     np.save("nan.npy", grad * np.float32(np.nan))
     np.savez("other.npz", a=grad)
+    (tmp_path / "cut.npy").write_bytes((tmp_path / "grad.npy").read_bytes()[:-1])
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "other.npz").read_bytes()[:-40])
+    np.savez("rotten.npz", keys=np.arange(3), values=np.float32([7, 8, 9]))
+    rotten = (tmp_path / "rotten.npz").read_bytes()
+    last = np.float32(9).tobytes()
+    (tmp_path / "rotten.npz").write_bytes(rotten.replace(last, b"\1" * 4))
     frame = bytearray(gcodec.Codec().encode(grad).tobytes())
     (tmp_path / "good.gc").write_bytes(frame)
     (tmp_path / "short.gc").write_bytes(frame[:-1])
@@ -147,6 +158,18 @@ def test_a_reader_that_has_seen_enough_is_no_error(tmp_path, grad):
     command = f"{sys.executable} -m gcodec inspect {frame} --json | true"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
     assert done.stderr == ""
+
+
+def test_an_interruption_is_one_line_and_its_own_code(tmp_path, grad, monkeypatch, capsys):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(files, "encode_file", interrupted)
+    monkeypatch.setattr(sys, "argv", ["gcodec", "encode", str(tmp_path / "grad.npy")])
+    with pytest.raises(SystemExit) as stopped:
+        run()
+    assert stopped.value.code == 130
+    assert capsys.readouterr().err == "gcodec: interrupted\n"
 
 
 @pytest.mark.parametrize("dtype", ["float16", "uint16", "float32", "float64"])

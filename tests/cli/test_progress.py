@@ -68,9 +68,15 @@ def test_an_error_leaves_nothing_behind(plain):
     assert plain.getvalue().endswith("\r\x1b[K")
 
 
-@pytest.mark.parametrize("command", ["encode", "bench", "warmup"])
-def test_nothing_with_json(plain, grad, command, capsys):
-    files = [] if command == "warmup" else [str(grad)]
+@pytest.fixture
+def net(tmp_path):
+    (tmp_path / "net.csv").write_text("name,elements,seconds\na,300,0.001\nb,200,0.001\n")
+    return str(tmp_path / "net.csv")
+
+
+@pytest.mark.parametrize("command", ["encode", "bench", "warmup", "plan", "info"])
+def test_nothing_with_json(plain, grad, net, command, capsys):
+    files = {"encode": [str(grad)], "bench": [str(grad)], "plan": [net]}.get(command, [])
     assert main([command, *files, "--json"]) == 0
     assert plain.getvalue() == ""
 
@@ -81,13 +87,17 @@ def test_nothing_where_nobody_looks(grad, capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_what_commands_say(plain, grad, capsys):
-    frame = str(grad.with_suffix(".gc"))
+def test_what_commands_say(plain, grad, net, capsys):
+    frame, picture = str(grad.with_suffix(".gc")), str(grad.with_suffix(".png"))
     for command, steps in (
         (["encode", str(grad)], ["encoding", "writing"]),
         (["decode", frame], ["decoding", "writing"]),
         (["inspect", frame], ["reading"]),
         (["verify", frame], ["checking"]),
+        (["verify", frame, "--against", str(grad)], ["reading", "checking"]),
+        (["info"], ["looking"]),
+        (["plan", net, "--codec", "topk", "--plot", picture],
+         ["measuring", "measuring", "planning", "drawing"]),
         (["warmup", "topk", "--dtype", "float32", "float16"], ["compiling", "compiling"]),
         (["bench", str(grad), "--recipe", "topk", "--rounds", "1"],
          ["encoding", "warming", "warming", "round"]),
@@ -95,7 +105,7 @@ def test_what_commands_say(plain, grad, capsys):
         plain.seek(0)
         plain.truncate()
         assert main(command) == 0
-        shown = plain.getvalue().split("\r\x1b[K")[1:-1]
+        shown = filter(None, plain.getvalue().split("\r\x1b[K"))
         assert [re.split(r" \d+ s  ", line)[1].split()[0] for line in shown] == steps
 
 

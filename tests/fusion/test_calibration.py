@@ -8,7 +8,7 @@ from fake import run_ranks
 
 import gcodec
 from gcodec.fusion import Link, calibrate
-from gcodec.fusion.calibration import rising
+from gcodec.fusion.calibration import rising, sizes
 
 CODEC = gcodec.get_codec("topk:ratio=0.01")
 
@@ -34,6 +34,12 @@ def test_ranks_of_a_link_all_say_the_same():
     grad = np.arange(1, 301, dtype=np.float32)
     total = gcodec.collectives.Allreduce(Link(3, 1e9, 0.0), CODEC, op="sum")("w", grad)
     assert np.array_equal(total, 3 * gcodec.decode(CODEC.encode(grad)))
+
+
+def test_sizes_are_announced_before_they_are_measured():
+    told = []
+    costs = calibrate(Link(2), CODEC, 1000, begin=told.append)
+    assert tuple(told) == costs.compress.sizes == sizes(1000)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])

@@ -4,14 +4,16 @@ import json
 import os
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 from time import monotonic
 
+import numpy as np
 import pytest
 
 import gcodec
 
-PROGRAM = Path(__file__).parent / "programs" / "ddp.py"
+PROGRAMS = Path(__file__).parent / "programs"
 DEADLINE_S = 200
 DETERMINISTIC = ("plain", "momentum", "bfloat16", "float64", "accumulation")
 SCENARIOS = {
@@ -39,9 +41,9 @@ def launch(tmp_path_factory):
     return run
 
 
-def _run(world, folder, scenarios):
+def _run(world, folder, scenarios, program="ddp.py"):
     loopback = {"GLOO_SOCKET_IFNAME": "lo"}
-    command = [sys.executable, "-W", "error", str(PROGRAM), str(folder), *scenarios]
+    command = [sys.executable, "-W", "error", str(PROGRAMS / program), str(folder), *scenarios]
     ranks = [
         subprocess.Popen(
             command,
@@ -168,6 +170,23 @@ def test_ranks_of_a_host_are_a_node(torch, launch):
     assert told[2] == [[0, 1], [1, 2], [0, 1], [1, 2]]
 
 
+def test_over_nccl_only_what_it_takes_is_sent_and_the_bits_are_those_of_gloo(torch, tmp_path):
+    """By stand-ins for device and group, which refuse what these would: `tests/nccl.py`."""
+    told = _run(3, tmp_path, ("refusals", "buckets", "sums"), "device.py")
+    said = told["refusals"][0]["said"]
+    for text, each in zip(
+        ("device type cpu", "unsupported dtype", "contiguous", "same device", "numpy"),
+        said,
+        strict=True,
+    ):
+        assert text in each
+    for dtype in ("float32", "bfloat16"):
+        for each in told[f"buckets of torch.{dtype}"]:
+            assert each["same"]
+            assert each["sent"] == ["allgather_", "allreduce_", "broadcast_"]
+    assert [each["wrong"] for each in told["sums"]] == [[]] * 3
+
+
 def test_mistakes(torch):
     from gcodec.integrations.torch import HookState
 
@@ -188,9 +207,9 @@ def test_mistakes(torch):
         HookState(model, 3)
 
 
-@pytest.mark.parametrize("sizes", [[5], [0], [8192, 3]])
-def test_messages_of_any_size_in_a_world_of_one(torch, tmp_path, sizes):
-    import numpy as np
+@pytest.fixture
+def alone(torch, tmp_path):
+    """The end of a world of one rank."""
     import torch.distributed as dist
 
     from gcodec.integrations.torchgroup import TorchCommunicator
@@ -198,15 +217,44 @@ def test_messages_of_any_size_in_a_world_of_one(torch, tmp_path, sizes):
     how = {"init_method": f"file://{tmp_path}/store", "rank": 0, "world_size": 1}
     dist.init_process_group("gloo", **how)
     try:
-        group = TorchCommunicator()
-        assert (group.rank, group.size) == (0, 1)
-        for size in sizes:
-            message = gcodec.Frame(bytes(range(256)) * 32)[:size]
-            assert np.array_equal(group.allgather(message), [message])
-            (received,) = group.allgatherv(message, np.array([size], np.int64))
-            assert np.array_equal(received, message)
-            ((head, rider),) = group.announce(message, message)
-            assert np.array_equal(head, message)
-            assert not rider.size
+        yield TorchCommunicator()
     finally:
         dist.destroy_process_group()
+
+
+@pytest.mark.parametrize("sizes", [[5], [0], [8192, 3]])
+def test_messages_of_any_size_in_a_world_of_one(alone, sizes):
+    assert (alone.rank, alone.size) == (0, 1)
+    for size in sizes:
+        message = gcodec.Frame(bytes(range(256)) * 32)[:size]
+        assert np.array_equal(alone.allgather(message), [message])
+        (received,) = alone.allgatherv(message, np.array([size], np.int64))
+        assert np.array_equal(received, message)
+        ((head, rider),) = alone.announce(message, message)
+        assert np.array_equal(head, message)
+        assert not rider.size
+
+
+@pytest.mark.parametrize(
+    ("collective", "call"),
+    [
+        ("all_gather", lambda end: end.allgather(np.zeros(8, np.uint8))),
+        ("broadcast", lambda end: end.allgatherv(np.zeros(8, np.uint8), np.array([8]))),
+        ("all_reduce", lambda end: end.allreduce(np.zeros(8, np.float32))),
+    ],
+)
+def test_tensors_outlive_the_threads_that_send_them(alone, monkeypatch, collective, call):
+    """The last owner of a tensor needs the interpreter, which may be gone for gloo's threads."""
+    import torch.distributed as dist
+
+    seen, original = [], getattr(dist, collective)
+
+    def watched(first, *others, **options):
+        tensors = [*first, *others] if isinstance(first, list) else [first]
+        seen.extend(map(weakref.ref, tensors))
+        return original(first, *others, **options)
+
+    monkeypatch.setattr(dist, collective, watched)
+    call(alone)
+    assert seen
+    assert all(each() is not None for each in seen)

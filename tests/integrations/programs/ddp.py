@@ -332,7 +332,7 @@ def main():
     )
     for scenario in SCENARIOS:
         globals()[scenario]()
-    gc.collect()  # errors in backward leave cycles, whose threads must not outlive this
+    gc.collect()  # PyTorch leaves its first DDP model in a cycle, with the group and its threads
     dist.destroy_process_group()
 
 
