@@ -23,7 +23,7 @@ Numbers = NDArray[Any]
 Keys = NDArray[np.int64]
 
 BLOCK: Final = 256
-SAMPLED: Final = 64
+SAMPLED: Final = 128
 """One position of so many is looked at before all are."""
 
 LEAST_SAMPLE, MOST_SAMPLE = 1 << 12, 1 << 17
