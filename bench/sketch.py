@@ -230,6 +230,10 @@ def methods():
             False,
         ),
         "sketch, 3 rows that agree, 1 %": (lambda c: SketchAllreduce(c, ratio=0.01), False),
+        "sketch, 3 rows that agree, all candidates, 4 %": (
+            lambda c: SketchAllreduce(c, ratio=0.04, candidates=1),
+            False,
+        ),
         "sketch, median of 5 rows, 1 %": (
             lambda c: SketchAllreduce(c, ratio=0.01, rows=5, how="median"),
             False,

@@ -40,7 +40,7 @@ Op = Literal["mean", "sum"]
 class Sketching:
     """Parameters, and a sum of sketches once all ranks agree: what `FetchSGD` has as well."""
 
-    columns_of_kept = 4
+    columns_of_kept: int
     """Columns for each element that is kept, unless told otherwise."""
 
     def __init__(
@@ -174,12 +174,12 @@ class SketchAllreduce(Sketching):
     ratio, k : float or int
         How many elements are kept, as a fraction or as a number: one of the two.
     columns : int, optional
-        Of a sketch: a power of two; by default the next from 4 for each element kept. More find
+        Of a sketch: a power of two; by default the next from one for each candidate. More find
         more of the largest, and are more bytes; what is not found stays in the residual.
     rows : int
         Of a sketch.
     candidates : int
-        Positions with exact values, for each element kept.
+        Positions with exact values, for each element kept: with 1, all of these are.
     how : {"median", "agree"}
         How positions are found (`CountSketch.estimate`).
     momentum : float
@@ -232,7 +232,8 @@ class SketchAllreduce(Sketching):
         CountSketch(1, columns=1, rows=rows).estimate(how=how)  # refuses what it would
         if candidates < 1:
             raise ValueError(f"candidates is at least 1, not {candidates}")
-        self.candidates, self.how = candidates, how
+        self.candidates = self.columns_of_kept = candidates
+        self.how = how
         self._memory: dict[str, _Memory] = {}
 
     def __repr__(self) -> str:
