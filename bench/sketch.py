@@ -314,8 +314,8 @@ class ReadOff(SketchAllreduce):
         self.sketch_of_sum = super().total(sketch, cells)
         return self.sketch_of_sum
 
-    def _exact(self, keys, mine, room, failure):
-        super()._exact(keys, mine, room, failure)
+    def _exact(self, keys, mine, failure):
+        super()._exact(keys, mine, failure)
         return self.sketch_of_sum.estimate(keys)
 
 

@@ -1,8 +1,8 @@
-"""The sum of the cells of all ranks' sketches: a reduce-scatter and an allgather of numbers.
+"""The sum of all ranks' sketches, or values: a reduce-scatter and an allgather of numbers.
 
-Each rank owns a share of the cells, adds what all have there in rank order, and sends the sum to
-all: they end with the same bits, and a rank sends less than two tables, however many ranks there
-are. (Gathered whole, it would send one to each other rank.) Messages begin with their checksum.
+Each rank owns a share of them, adds what all have there in rank order, and sends the sum to all:
+they end with the same bits, and a rank sends less than twice what it has, however many ranks there
+are. (Gathered whole, that would go to each other rank.) Messages begin with their checksum.
 """
 
 from collections.abc import Iterable
@@ -65,5 +65,7 @@ def _add(
         if int(kernels.xxh64(read_only(numbers), 0)) == digest:
             np.add(place, numbers.view(place.dtype), out=place)
         else:
-            failure = failure or Corrupt(f"the cells from rank {rank} do not match their checksum")
+            failure = failure or Corrupt(
+                f"the numbers from rank {rank} do not match their checksum"
+            )
     return failure

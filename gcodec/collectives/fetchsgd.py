@@ -14,7 +14,6 @@ from ..format.elements import FLOAT32
 from ..request import check_step
 from ..sketching import CountSketch
 from .communicator import Communicator
-from .descriptor import check_statuses, failure_status
 from .sketch import Op, Sketching
 
 
@@ -101,7 +100,7 @@ class FetchSGD(Sketching):
             failure = caught
         self.codec_seconds += perf_counter() - started
         total, failure = self.sum(name, layout, step, sketch, failure)
-        self._check(failure)
+        self.agree(failure, "adding sketches")
         started = perf_counter()
         if self.op == "mean":
             total.scale(1 / self._communicator.size)
@@ -112,13 +111,3 @@ class FetchSGD(Sketching):
         self._state[name] = velocity.clear(keys), error.clear(keys)
         self.codec_seconds += perf_counter() - started
         return result
-
-    def _check(self, failure: Exception | None) -> None:
-        """Raise on all ranks if one has no sum."""
-        mine = np.array([failure_status(failure)], np.int64)
-        statuses = self._communicator.allgather(mine.view(np.uint8))
-        self.bytes_sent += mine.nbytes
-        try:
-            check_statuses(statuses.reshape(-1).view(np.int64), "adding sketches")
-        except Exception as error:
-            raise error from failure

@@ -28,8 +28,18 @@ from ..request import check_step
 from ..sketching import CountSketch, How
 from .cells import add_cells
 from .communicator import Communicator
-from .descriptor import DESCRIPTOR, check_agreement, check_order, descriptor, failure_status
+from .descriptor import (
+    DESCRIPTOR,
+    check_agreement,
+    check_order,
+    check_statuses,
+    descriptor,
+    failure_status,
+)
 from .exchange import NOTHING
+
+FEWEST: Final = 1024
+"""Columns that no sketch of as many elements has fewer of, unless told otherwise."""
 
 NO_LIST: Final = np.uint64(2**64 - 1)
 """In place of a number of candidates: the rank has none, since it failed."""
@@ -81,7 +91,8 @@ class Sketching:
     def empty(self, name: str, layout: tuple[tuple[int, ...], str], seed: int) -> CountSketch:
         """An empty sketch for a gradient of a shape and element type."""
         shape, dtype = layout
-        wanted = self.columns_of_kept * max(self.kept(prod(shape)), 1)
+        n = prod(shape)
+        wanted = max(self.columns_of_kept * self.kept(n), min(n, FEWEST), 1)
         columns = self.columns or 1 << min((wanted - 1).bit_length(), ids.MAX_COLUMNS_LOG2)
         return CountSketch(
             shape,
@@ -137,6 +148,16 @@ class Sketching:
         total.cells, total.contributions = cells, self._communicator.size
         return total
 
+    def agree(self, failure: Exception | None, doing: str) -> None:
+        """Raise on all ranks if one failed at what it was doing."""
+        mine = np.array([failure_status(failure)], np.int64)
+        statuses = self._communicator.allgather(mine.view(np.uint8))
+        self.bytes_sent += mine.nbytes
+        try:
+            check_statuses(statuses.reshape(-1).view(np.int64), doing)
+        except Exception as error:
+            raise error from failure
+
     def hash(self, text: str) -> int:
         data = np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8)
         return int(self._kernels.xxh64(arrays.read_only(data), 0))
@@ -174,8 +195,9 @@ class SketchAllreduce(Sketching):
     ratio, k : float or int
         How many elements are kept, as a fraction or as a number: one of the two.
     columns : int, optional
-        Of a sketch: a power of two; by default the next from one for each candidate. More find
-        more of the largest, and are more bytes; what is not found stays in the residual.
+        Of a sketch: a power of two; by default the next from one for each candidate, and from
+        1,024 (or one for each element). More find more of the largest, and are more bytes; what is
+        not found stays in the residual.
     rows : int
         Of a sketch.
     candidates : int
@@ -198,9 +220,10 @@ class SketchAllreduce(Sketching):
 
     Notes
     -----
-    Each rank adds a share of the cells in rank order, so every rank holds the same bits, and sends
-    less than two sketches however many ranks there are. A call makes four exchanges: 64 bytes that
-    say what is sent, cells, their sums, values.
+    Each rank adds a share of the cells in rank order, and of the values, so every rank holds the
+    same bits, and sends less than twice both, however many ranks there are. A call makes seven
+    exchanges: 64 bytes that say what is sent, cells, their sums, 16 bytes that say what the
+    candidates are, values, their sums, and 8 bytes that say that all have them.
     """
 
     def __init__(
@@ -290,7 +313,7 @@ class SketchAllreduce(Sketching):
         except Exception as error:
             failure = error
         self.codec_seconds += perf_counter() - started
-        sums = self._exact(keys, then.residual, most, failure)
+        sums = self._exact(keys, then.residual, failure)
         started = perf_counter()
         kept = _largest(sums, k)
         keys, sums = keys[kept], sums[kept]
@@ -343,7 +366,7 @@ class SketchAllreduce(Sketching):
         return total.heavy_hitters(most, how=self.how)[0]
 
     def _exact(
-        self, keys: NDArray[np.int64], mine: NDArray[Any], room: int, failure: Exception | None
+        self, keys: NDArray[np.int64], mine: NDArray[Any], failure: Exception | None
     ) -> NDArray[Any]:
         """Sums over ranks of what is at the candidates, once their lists are known to be equal.
 
@@ -352,22 +375,17 @@ class SketchAllreduce(Sketching):
         digest = np.array([self._kernels.xxh64(keys.view(np.uint8), 0), keys.size], np.uint64)
         if failure is not None:
             digest[1] = NO_LIST
-        values = np.zeros(room, mine.dtype)
-        values[: keys.size] = mine[keys]
-        message = np.concatenate((digest.view(np.uint8), values.view(np.uint8)))
-        everyone = self._communicator.allgather(message)
-        self.bytes_sent += message.size
-        lists = np.ascontiguousarray(everyone[:, : digest.nbytes]).view(np.uint64)
+        lists = self._communicator.allgather(digest.view(np.uint8)).view(np.uint64)
+        self.bytes_sent += digest.nbytes
         wrong = np.flatnonzero((lists != lists[0]).any(axis=1) | (lists[:, 1] == NO_LIST))
         if wrong.size:
             raise RankMismatchError(
                 f"no allreduce, since ranks {wrong.tolist()} cannot read the sum of sketches, or "
                 "found other candidates in it than rank 0; no residual changed"
             ) from failure
-        sums = np.zeros(keys.size, mine.dtype)
-        with np.errstate(over="ignore", invalid="ignore"):
-            for row in everyone[:, digest.nbytes :]:
-                sums += row.copy().view(mine.dtype)[: keys.size]
+        sums, sent, failure = add_cells(self._communicator, mine[keys], self._kernels)
+        self.bytes_sent += sent
+        self.agree(failure, "adding values")
         if not np.isfinite(sums).all():
             raise NonFiniteError("a sum over ranks is not finite; no residual changed")
         return sums
