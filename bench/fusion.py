@@ -137,17 +137,17 @@ def rank_program(options):
                 print(json.dumps({**found, "dense": alone}), flush=True)
 
 
-def launch(options):
-    """Start the ranks, in a shaped namespace if that is allowed; yields what rank 0 prints."""
+def launch(program, options):
+    """Start ranks of a program, in a shaped namespace if allowed; yields what rank 0 prints."""
     launcher = Path(sys.executable).with_name("mpirun")
-    program = [sys.executable, "-m", "mpi4py", __file__, "--rank", json.dumps(options)]
-    command = [str(launcher) if launcher.exists() else shutil.which("mpirun"), "-n", str(RANKS)]
+    command = [sys.executable, "-m", "mpi4py", program, "--rank", json.dumps(options)]
+    start = [str(launcher) if launcher.exists() else shutil.which("mpirun"), "-n", str(RANKS)]
     allowed = subprocess.run(shaped(["true"], GBIT), capture_output=True, check=False)
     if allowed.returncode:
         sys.exit(f"no namespace with a shaped loopback: {allowed.stderr.decode().strip()}")
     one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
     with subprocess.Popen(
-        shaped([*command, *program], RANKS * GBIT),
+        shaped([*start, *command], RANKS * GBIT),
         env={**os.environ, **OVER_TCP, **one},
         stdout=subprocess.PIPE,
         text=True,
@@ -189,7 +189,7 @@ def main():
     stored = RESULTS / "fusion.json"
     figures = json.loads(stored.read_text())["figures"] if stored.exists() else []
     options = {name: getattr(arguments, name) for name in ("networks", "codecs", "rounds")}
-    for found in launch(options):
+    for found in launch(__file__, options):
         show(found)
         same = found["network"], found["codec"]
         figures = [other for other in figures if (other["network"], other["codec"]) != same]

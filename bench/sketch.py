@@ -7,11 +7,15 @@ columns, bincount to insert, the median of all estimates and a sort of the large
 hashes are drawn here, since only what is done in a step is timed.
 
 Recall: the share of the 0.1 % largest that are among 1 and 4 candidates for each, mean of four
-seeds. Training: four ranks on digits, the network and schedule of `gcodec demo`. Stability: a
-quadratic, 600 steps, with what is offered and what is not.
+seeds. Training: four ranks on digits, the network and schedule of `gcodec demo`, and with
+`--mnist FILE` on MNIST, two epochs of the ten; bytes are what a rank sends on the wire,
+dense as a ring allreduce, gathered messages to each other rank. Stability: a quadratic, 600 steps,
+with what is offered and what is not.
 """
 
 import argparse
+import json
+import os
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -23,11 +27,11 @@ from threading import Barrier
 import numba
 import numpy as np
 from data import real
-from harness import interleave, read_pass, store, table
+from harness import RESULTS, interleave, read_pass, store, table
 
 import gcodec
-from gcodec.cli.demo import DIGITS
-from gcodec.cli.images import load_digits_images
+from gcodec.cli.demo import DIGITS, MNIST
+from gcodec.cli.images import load_digits_images, load_npz
 from gcodec.cli.training import Network
 from gcodec.collectives import Allreduce, FetchSGD, SketchAllreduce
 
@@ -43,6 +47,8 @@ SIZES = (
     (1 << 20, 1 << 14), (1 << 20, 1 << 16), (1 << 24, 1 << 16), (1 << 24, 1 << 18),
 )  # fmt: skip
 RANKS, MOMENTUM = 4, 0.9
+SHORT = MNIST._replace(epochs=2)
+PARTS = ("speed", "recall", "digits", "MNIST", "stability")
 
 
 @numba.njit(nogil=True)
@@ -161,19 +167,17 @@ def recall(folder, n=1 << 20, seeds=4):
         grad = grad.astype(np.float32)
         k = grad.size // 1000
         largest = np.argpartition(-np.abs(grad), k)[:k]
-        for each in (16, 64):
+        for each in (4, 16, 64):
             columns = 1 << (each * k - 1).bit_length()
             for rows, how in WAYS:
-                found = {}
-                for candidates in (1, 4):
-                    shares = []
-                    for seed in range(seeds):
-                        sketch = gcodec.CountSketch(
-                            grad.size, columns=columns, rows=rows, seed=seed
-                        )
-                        keys, _ = sketch.insert(grad).heavy_hitters(candidates * k, how=how)
-                        shares.append(float(np.isin(largest, keys).mean()))
-                    found[candidates] = mean(shares)
+                shares = {1: [], 4: []}
+                for seed in range(seeds):
+                    sketch = gcodec.CountSketch(grad.size, columns=columns, rows=rows, seed=seed)
+                    sketch.insert(grad)
+                    for candidates, of in shares.items():
+                        keys, _ = sketch.heavy_hitters(candidates * k, how=how)
+                        of.append(float(np.isin(largest, keys).mean()))
+                found = {candidates: mean(of) for candidates, of in shares.items()}
                 figures.setdefault(name, {})[f"{each} columns, {rows} rows, {how}"] = found
     ways = list(next(iter(figures.values())))
     cells = [
@@ -185,12 +189,13 @@ def recall(folder, n=1 << 20, seeds=4):
 
 
 class Rank:
-    """One rank's end of a group of threads."""
+    """One rank's end of a group of threads, which counts what it sends to others."""
 
     def __init__(self, rank, size, barrier, slots):
         self.rank, self.size, self._barrier, self._slots = rank, size, barrier, slots
+        self.sent = 0
 
-    def allgatherv(self, message, sizes):
+    def _exchange(self, message):
         self._slots[self.rank] = message
         self._barrier.wait()
         messages = deepcopy(self._slots)
@@ -198,10 +203,19 @@ class Rank:
         return messages
 
     def announce(self, head, rider):
-        return self.allgatherv((head, rider), None)
+        self.sent += (self.size - 1) * (head.size + rider.size)
+        return self._exchange((head, rider))
+
+    def allgatherv(self, message, sizes):
+        self.sent += (self.size - 1) * message.size
+        return self._exchange(message)
 
     def allgather(self, message):
         return np.stack(self.allgatherv(message, None))
+
+    def alltoallv(self, messages, sizes):
+        self.sent += sum(message.size for message in messages) - messages[self.rank].size
+        return [everyone[self.rank] for everyone in self._exchange(list(messages))]
 
 
 def methods():
@@ -214,6 +228,10 @@ def methods():
             False,
         ),
         "sketch, 3 rows that agree, 1 %": (lambda c: SketchAllreduce(c, ratio=0.01), False),
+        "sketch, 3 rows that agree, all candidates, 4 %": (
+            lambda c: SketchAllreduce(c, ratio=0.04, candidates=1),
+            False,
+        ),
         "sketch, median of 5 rows, 1 %": (
             lambda c: SketchAllreduce(c, ratio=0.01, rows=5, how="median"),
             False,
@@ -226,19 +244,20 @@ def methods():
     }
 
 
-def train(make, own_momentum, images, seed):
-    """Accuracy on the test images, and bytes that a rank handed over: the run of `gcodec demo`."""
+def train(make, own_momentum, images, schedule, seed):
+    """Accuracy on the test images, and bytes that a rank sent: the run of `gcodec demo`."""
     pixels = np.divide(images["train_images"], 255, dtype=np.float32)
     labels = images["train_labels"]
-    network = Network([pixels.shape[1], *DIGITS.hidden, 10], seed)
+    network = Network([pixels.shape[1], *schedule.hidden, 10], seed)
     barrier, slots = Barrier(RANKS), [None] * RANKS
-    ranks = [make(Rank(r, RANKS, barrier, slots)) for r in range(RANKS)] if make else []
+    ends = [Rank(rank, RANKS, barrier, slots) for rank in range(RANKS)]
+    ranks = [make(end) for end in ends] if make else []
     velocity, random, step = np.zeros_like(network.parameters), np.random.default_rng(seed), 0
-    steps = len(labels) // (RANKS * DIGITS.batch)
+    steps = len(labels) // (RANKS * schedule.batch)
     with ThreadPoolExecutor(RANKS) as pool:
-        for _ in range(DIGITS.epochs):
-            order = random.permutation(len(labels))[: steps * RANKS * DIGITS.batch]
-            for drawn in order.reshape(steps, RANKS, DIGITS.batch):
+        for _ in range(schedule.epochs):
+            order = random.permutation(len(labels))[: steps * RANKS * schedule.batch]
+            for drawn in order.reshape(steps, RANKS, schedule.batch):
                 grads = [network.backward(pixels[own], labels[own]).copy() for own in drawn]
                 total = np.mean(grads, axis=0)
                 if ranks:
@@ -251,57 +270,61 @@ def train(make, own_momentum, images, seed):
                     total = means[0]
                 velocity *= 0 if own_momentum else MOMENTUM
                 velocity += total
-                rate = DIGITS.learning_rate * (1 - step / (steps * DIGITS.epochs))
+                rate = schedule.learning_rate * (1 - step / (steps * schedule.epochs))
                 network.parameters -= np.float32(rate) * velocity
                 step += 1
     tests = np.divide(images["test_images"], 255, dtype=np.float32)
     guesses = network.forward(tests)[-1].argmax(axis=1)
     accuracy = float((guesses == images["test_labels"]).mean())
-    return accuracy, ranks[0].bytes_sent if ranks else step * network.parameters.nbytes
+    ring = 2 * (RANKS - 1) / RANKS * network.parameters.nbytes
+    return accuracy, ends[0].sent if ranks else step * ring
 
 
-def training(seeds):
-    """All methods beside dense, paired by seed."""
-    images, figures = load_digits_images(), {}
-    for name, (make, own) in methods().items():
-        runs = [train(make, own, images, seed) for seed in range(seeds)]
+def training(name, images, schedule, seeds, wanted):
+    """Methods beside dense, paired by seed."""
+    figures = {}
+    for method, (make, own) in methods().items():
+        if make and not any(part in method for part in wanted):
+            continue
+        runs = [train(make, own, images, schedule, seed) for seed in range(seeds)]
         accuracies = [accuracy for accuracy, _ in runs]
         dense = figures.get("dense", {"accuracies": accuracies})["accuracies"]
         gaps = [100 * (a - b) for a, b in zip(accuracies, dense, strict=True)]
-        figures[name] = {
+        figures[method] = {
             "accuracies": accuracies,
             "to dense": mean(gaps),
             "standard error": stdev(gaps) / seeds**0.5 if seeds > 1 else 0.0,
             "bytes per rank": runs[0][1],
         }
-        print(name, figures[name], file=sys.stderr)
+        print(method, figures[method], file=sys.stderr, flush=True)
     cells = [
         [name, f"{mean(f['accuracies']):.2%}", f"{f['to dense']:+.2f} ± {f['standard error']:.2f}",
             f"{f['bytes per rank'] / 1e6:.2f}"]
         for name, f in figures.items()
     ]  # fmt: skip
-    print(table("\ndigits", ["", "test accuracy", "to dense, points", "MB per rank"], cells))
+    columns = ["", "test accuracy", "to dense, points", "MB per rank"]
+    print(table(f"\n{name}, {seeds} seeds", columns, cells))
     return figures
 
 
 class ReadOff(SketchAllreduce):
     """What is not offered: values read off the sketch, with the same residual."""
 
-    def total(self, frames):
-        self.sketch_of_sum = super().total(frames)
+    def total(self, sketch, cells):
+        self.sketch_of_sum = super().total(sketch, cells)
         return self.sketch_of_sum
 
-    def _exact(self, keys, mine, room, failure):
-        super()._exact(keys, mine, room, failure)
+    def _exact(self, keys, mine, failure):
+        super()._exact(keys, mine, failure)
         return self.sketch_of_sum.estimate(keys)
 
 
 class OneHash(ReadOff):
     """And of one hash for ever."""
 
-    def total(self, frames):
+    def total(self, sketch, cells):
         self._sequence = 0
-        return super().total(frames)
+        return super().total(sketch, cells)
 
 
 def stability(steps, n=1 << 11):
@@ -340,14 +363,27 @@ def stability(steps, n=1 << 11):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--gradients", type=Path, help="folder of real gradients, for recall")
+    parser.add_argument("--mnist", type=Path, help=".npz of MNIST's arrays, for training")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--methods", nargs="+", default=[""], help="train those with such a part")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     arguments = parser.parse_args()
-    figures = {"speed": speed(arguments.rounds)}
-    figures["recall"] = recall(arguments.gradients)
-    figures["training"] = training(arguments.seeds)
-    figures["stability"] = stability(600)
-    print(store("sketch", figures, ("torch",) if torch else ()))
+    few = arguments.seeds, arguments.methods
+    runs = {
+        "speed": lambda: speed(arguments.rounds),
+        "recall": lambda: recall(arguments.gradients),
+        "digits": lambda: training("digits", load_digits_images(), DIGITS, *few),
+        "MNIST": lambda: training("MNIST", load_npz(arguments.mnist), SHORT, *few),
+        "stability": lambda: stability(600),
+    }
+    stored = RESULTS / "sketch.json"
+    figures = json.loads(stored.read_text())["figures"] if stored.exists() else {}
+    figures = {part: figures[part] for part in PARTS if part in figures}
+    for part in arguments.parts:
+        if part != "MNIST" or arguments.mnist:
+            figures[part] = {"found": runs[part](), "load": os.getloadavg()[0]}
+            print(store("sketch", figures, ("torch",) if torch else ()))
 
 
 if __name__ == "__main__":

@@ -65,6 +65,20 @@ def _described(name: str, shape: tuple[int, ...], kernels: ModuleType) -> tuple[
     return name_hash(name, kernels), prod(shape)
 
 
+def check_step(step: int) -> int:
+    """A step that fits 64 bits.
+
+    Raises
+    ------
+    LimitExceeded
+        If it does not.
+    """
+    whole = index(step)
+    if not 0 <= whole < 1 << 64:
+        raise LimitExceeded(f"step {whole} is outside 0..2^64-1")
+    return whole
+
+
 def origin(
     recipe: Recipe,
     name: str,
@@ -83,9 +97,7 @@ def origin(
     Mismatch
         If the tensors do not add up to `shape`, or the sender's rank is not one of its world.
     """
-    step = index(step)
-    if not 0 <= step < 1 << 64:
-        raise LimitExceeded(f"step {step} is outside 0..2^64-1")
+    step = check_step(step)
     parts = ((name, shape),) if tensors is None else tensors
     if not 1 <= len(parts) <= ids.MAX_TENSORS:
         raise LimitExceeded(f"{len(parts)} tensors: a frame has 1 to {ids.MAX_TENSORS}")

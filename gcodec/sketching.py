@@ -1,6 +1,6 @@
 """Count-sketches of gradients, and the frames that carry them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from math import isfinite, prod
 from operator import index
 from typing import Any, Final, Literal
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from . import arrays, device, sketch, sketchframes
 from .codec import Codec
 from .decoder import MAX_ELEMENTS
-from .errors import BackendUnavailableError, LimitExceeded, Mismatch, NonFiniteError
+from .errors import BackendUnavailableError, LimitExceeded, Mismatch
 from .format import frame as wire
 from .format import ids
 from .format.elements import ELEMENTS, Element
@@ -19,8 +19,9 @@ from .format.frame import Frame
 from .format.header import Header
 from .format.sketch import Sketch, is_unit
 from .kernels import load
-from .request import Layout, Sender, check_finite, origin
-from .sketch.units import add_exactly, multiples, narrow, times
+from .request import Layout, Sender, origin
+from .sketch.units import add_exactly, times
+from .sketchcells import Cells, positions
 
 How = Literal["median", "agree"]
 TYPES: Final = {
@@ -112,7 +113,7 @@ class CountSketch:
             )
         parameters = Sketch(rows, columns.bit_length() - 1, seed, float(unit) or 0.0)
         self._set(parameters, TYPES[dtype], shape, described.tensors, backend)
-        self.cells = _frozen(np.zeros((rows, columns), self._dtype))
+        self.cells = self._cells.zeros()
         self.contributions = 0
 
     def _set(
@@ -124,9 +125,7 @@ class CountSketch:
         backend: str,
     ) -> None:
         self.parameters, self.shape, self.tensors = parameters, shape, tensors
-        self._element, self._backend = element, backend
-        kind = "i" if parameters.unit else "f"
-        self._dtype = np.dtype(f"{kind}{element.pattern.itemsize}")
+        self._cells, self._backend = Cells(parameters, element), backend
         self.size = prod(shape)
 
     def __repr__(self) -> str:
@@ -134,7 +133,7 @@ class CountSketch:
         unit = f", unit={p.unit}" if p.unit else ""
         return (
             f"CountSketch({self.shape}, columns={p.columns}, rows={p.rows}, seed={p.seed}, "
-            f"dtype={self._element.name!r}{unit})"
+            f"dtype={self._cells.element.name!r}{unit})"
         )
 
     def insert(self, grad: Any, *, start: int = 0) -> "CountSketch":
@@ -170,19 +169,19 @@ class CountSketch:
                 "the host"
             )
         gradient = (device.gradient if on_device else arrays.gradient)(grad)
-        values, start = self._typed(gradient), index(start)
+        values, start = self._cells.elements(gradient), index(start)
         if not 0 <= start <= self.size - values.size:
             raise Mismatch(
                 f"elements {start} to {start + values.size} are not within {self.size}: pass the "
                 "whole gradient, or its part and start"
             )
-        cells, kernels = self._copy(), load(self._backend)
+        cells, kernels = self._cells.opened(self.cells), load(self._backend)
         if on_device:
             device.add_to_sketch(values, start, self.parameters, cells, kernels)
         else:
-            for begin, part in self._parts(values, gradient):
+            for begin, part in self._cells.parts(values, gradient, self.cells, kernels):
                 sketch.add(part, start + begin, self.parameters, cells, kernels)
-        self._commit(cells, gradient)
+        self.cells = self._cells.closed(cells, gradient)
         self.contributions += start == 0
         return self
 
@@ -196,15 +195,15 @@ class CountSketch:
         NonFiniteError, LimitExceeded
             As for `insert`.
         """
-        gradient, positions = arrays.gradient(values), self._positions(keys)
-        numbers = self._typed(gradient)
-        if positions.size != numbers.size:
-            raise Mismatch(f"{positions.size} keys for {numbers.size} values")
-        cells, kernels = self._copy(), load(self._backend)
-        for begin, part in self._parts(numbers, gradient):
-            own = positions[begin : begin + part.size]
+        gradient, places = arrays.gradient(values), positions(keys, self.size)
+        numbers = self._cells.elements(gradient)
+        if places.size != numbers.size:
+            raise Mismatch(f"{places.size} keys for {numbers.size} values")
+        cells, kernels = self._cells.opened(self.cells), load(self._backend)
+        for begin, part in self._cells.parts(numbers, gradient, self.cells, kernels):
+            own = places[begin : begin + part.size]
             sketch.add_pairs(own, part, self.parameters, cells, kernels)
-        self._commit(cells, gradient)
+        self.cells = self._cells.closed(cells, gradient)
         self.contributions += 1
         return self
 
@@ -220,15 +219,16 @@ class CountSketch:
         """
         if (self.parameters, self.tensors) != (other.parameters, other.tensors):
             raise Mismatch(f"{other!r} cannot be added to {self!r}: other tensors or parameters")
-        if self._element != other._element:
-            raise Mismatch(f"a sketch of {other._element.name} for one of {self._element.name}")
-        cells = self._copy()
+        ours, theirs = self._cells.element.name, other._cells.element.name
+        if ours != theirs:
+            raise Mismatch(f"a sketch of {theirs} for one of {ours}")
+        cells = self._cells.opened(self.cells)
         if self.parameters.unit:
             add_exactly(cells, other.cells)
         else:
             with np.errstate(over="ignore", invalid="ignore"):
                 np.add(cells, other.cells, out=cells)
-        self._commit(cells)
+        self.cells = self._cells.closed(cells)
         self.contributions += other.contributions
         return self
 
@@ -246,11 +246,11 @@ class CountSketch:
             raise ValueError(f"factor is finite, not {factor}")
         if not self.parameters.unit:
             with np.errstate(over="ignore", invalid="ignore"):
-                self._commit(self.cells * self._dtype.type(factor))
+                self.cells = self._cells.closed(self.cells * self._cells.dtype.type(factor))
             return self
         if factor != int(factor):
             raise ValueError(f"cells are multiples of a unit: factor is an integer, not {factor}")
-        self._commit(times(self.cells, int(factor)))
+        self.cells = self._cells.closed(times(self.cells, int(factor)))
         return self
 
     def estimate(
@@ -274,22 +274,22 @@ class CountSketch:
         array
             Of the sketch's element type; of its shape, or one estimate for each key.
         """
-        agree, kernels, table = self._agree(how), load(self._backend), self._numbers()
+        agree, kernels = self._agree(how), load(self._backend)
+        table = self._cells.numbers(self.cells)
         if keys is not None:
             if out is not None:
                 raise ValueError("out is for estimates of all elements: leave it out with keys")
-            return sketch.estimate_pairs(
-                self._positions(keys), self.parameters, table, agree, kernels
-            )
+            keys = positions(keys, self.size)
+            return sketch.estimate_pairs(keys, self.parameters, table, agree, kernels)
         if out is None:
             if self.size > MAX_ELEMENTS:
                 raise LimitExceeded(f"{self.size} estimates are more than {MAX_ELEMENTS}: pass out")
             out = np.empty(self.shape, table.dtype)
         if arrays.on_device(out):
-            there = device.Output(out, self._element, self.size, exact=True)
+            there = device.Output(out, self._cells.element, self.size, exact=True)
             there.estimate(self.parameters, table, agree, kernels)
             return out
-        flat = arrays.output(out, self._element, self.size, [self.shape], exact=True)
+        flat = arrays.output(out, self._cells.element, self.size, [self.shape], exact=True)
         sketch.estimate(self.parameters, table, agree, flat, kernels)
         return out
 
@@ -305,7 +305,7 @@ class CountSketch:
         if k < 0:
             raise ValueError(f"k is at least 0, not {k}")
         agree, kernels = self._agree(how), load(self._backend)
-        what = self.parameters, self._numbers(), agree, kernels
+        what = self.parameters, self._cells.numbers(self.cells), agree, kernels
         return sketch.heavy_hitters(self.size, min(k, self.size), *what)
 
     def norm(self) -> float:
@@ -319,9 +319,9 @@ class CountSketch:
 
     def clear(self, keys: Any) -> "CountSketch":
         """Set all cells of some positions to zero, and with them what others have there."""
-        cells, positions = self._copy().astype(self._dtype), self._positions(keys)
-        sketch.clear(positions, self.parameters, cells, load(self._backend))
-        self._commit(cells)
+        cells = self.cells.copy()
+        sketch.clear(positions(keys, self.size), self.parameters, cells, load(self._backend))
+        self.cells = self._cells.closed(cells)
         return self
 
     def encode(self, *, step: int = 0, sender: Sender | None = None) -> Frame:
@@ -342,13 +342,9 @@ class CountSketch:
         whence = origin(recipe, "", (self.cells.size,), step, None, sender)
         if self.contributions >= 1 << 32:
             raise LimitExceeded(f"{self.contributions} contributions do not fit 32 bits")
-        header = Header(
-            step=whence.step,
-            rank=whence.rank,
-            world=whence.world,
-            contributions=max(self.contributions, 1),
-        )
-        what = self.cells, self.parameters, self._element, self.tensors, header
+        count = max(self.contributions, 1)
+        header = Header(step=whence.step, rank=whence.rank, world=whence.world, contributions=count)
+        what = self.cells, self.parameters, self._cells.element, self.tensors, header
         return sketchframes.write(*what, kernels)
 
     @classmethod
@@ -372,8 +368,8 @@ class CountSketch:
         shape = shapes[0] if len(shapes) == 1 else (sum(map(prod, shapes)),)
         made = cls.__new__(cls)
         made._set(parsed.sketch, parsed.element, shape, parsed.tensors, backend)
-        cells = sketchframes.read_cells(parsed, load(backend)).view(made._dtype)
-        made._commit(cells.reshape(parsed.sketch.rows, -1))
+        cells = sketchframes.read_cells(parsed, load(backend)).view(made._cells.dtype)
+        made.cells = made._cells.closed(cells.reshape(parsed.sketch.rows, -1))
         made.contributions = parsed.header.contributions
         return made
 
@@ -387,64 +383,6 @@ class CountSketch:
                 "number of rows"
             )
         return how == "agree" or (how is None and not odd)
-
-    def _typed(self, gradient: arrays.Gradient) -> arrays.Numbers:
-        """The gradient's elements in the sketch's type."""
-        if gradient.element.bits > self._element.bits:
-            raise Mismatch("a gradient of float64 for a sketch of float32: make it of float64")
-        numbers = gradient.numbers()
-        wide = numbers.astype(arrays.NUMBERS[self._element.type], copy=False)
-        return arrays.read_only(wide)
-
-    def _parts(
-        self, values: arrays.Numbers, gradient: arrays.Gradient
-    ) -> Iterable[tuple[int, NDArray[Any]]]:
-        """What is added to cells, and where it starts: all, or some at once as int64 multiples."""
-        if not self.parameters.unit:
-            return ((0, values),)
-        top = int(load(self._backend).magnitude_max(gradient.bits))
-        check_finite(top, gradient, "")
-        return multiples(values, self.parameters.unit, self.cells)
-
-    def _positions(self, keys: Any) -> NDArray[np.int64]:
-        positions = np.asarray(keys)
-        if positions.ndim != 1 or (
-            positions.size and not np.issubdtype(positions.dtype, np.integer)
-        ):
-            raise Mismatch("keys are integers in one dimension")
-        if positions.size and not 0 <= int(positions.min()) <= int(positions.max()) < self.size:
-            raise Mismatch(f"a key lies outside 0..{self.size - 1}")
-        return arrays.read_only(np.ascontiguousarray(positions, np.int64))
-
-    def _numbers(self) -> NDArray[Any]:
-        """Cells as what they stand for, in the element type."""
-        if not self.parameters.unit:
-            return self.cells
-        with np.errstate(over="ignore"):
-            wide = self.cells.astype(np.float64) * self.parameters.unit
-            return _frozen(wide.astype(arrays.NUMBERS[self._element.type]))
-
-    def _copy(self) -> NDArray[Any]:
-        """Cells to work on; integers are wider than they will be."""
-        return self.cells.astype(np.int64 if self.parameters.unit else self._dtype)
-
-    def _commit(self, cells: NDArray[Any], gradient: arrays.Gradient | None = None) -> None:
-        """Make these the cells, if they are what cells may be."""
-        if not self.parameters.unit:
-            if not np.isfinite(cells).all():
-                if gradient is not None:
-                    gradient = arrays.on_host(gradient)
-                    top = int(gradient.element.magnitudes(gradient.bits).max(initial=0))
-                    check_finite(top, gradient, "")
-                raise NonFiniteError("a cell of the sketch is not finite; nothing changed")
-        else:
-            cells = narrow(cells, self._dtype)
-        self.cells = _frozen(cells)
-
-
-def _frozen(cells: NDArray[Any]) -> NDArray[Any]:
-    cells.setflags(write=False)
-    return cells
 
 
 def merge(frames: Sequence[wire.Parsed], backend: str) -> Frame:

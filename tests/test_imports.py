@@ -19,8 +19,8 @@ LAYERS = (
     (
         "arrays", "statistics", "dense", "encoder", "decoder", "codec", "feedback", "momentum",
         "recipes", "inspection", "merging", "slicing", "verification", "request", "gathering",
-        "rounding", "policy", "scaling", "sketchframes", "sketching", "warming", "whole", "device",
-        "deviceframes", "plans",
+        "rounding", "policy", "scaling", "sketchcells", "sketchframes", "sketching", "warming",
+        "whole", "device", "deviceframes", "plans",
     ),
     ("collectives", "fusion"),
     ("mpi", "integrations"),

@@ -11,7 +11,7 @@ from .. import arrays
 from ..errors import StateError
 from ..format.draws import mix
 from ..format.elements import FLOAT32
-from ..format.frame import Frame
+from ..request import check_step
 from ..sketching import CountSketch
 from .communicator import Communicator
 from .sketch import Op, Sketching
@@ -22,15 +22,16 @@ class FetchSGD(Sketching):
 
     u = momentum * u + sketch of the mean, e = e + u, where u and e are sketches that all ranks hold
     alike; the k largest estimates of e are the result, and all cells of their positions are set to
-    zero in e and u. (To subtract them is what the paper says, and diverges.) One exchange, not
-    two, and no state of the gradient's size, but values are estimates, and the hash is the same in
-    all calls since the state lives in it: elements that share cells go on to do so. It is stable
-    and slow; prefer `SketchAllreduce`.
+    zero in e and u. (To subtract them is what the paper says, and diverges.) Exact values are not
+    exchanged, and no rank has state of the gradient's size; but values are estimates, and the hash
+    is the same in all calls since the state lives in it: elements that share cells go on to do so.
+    It is stable and slow; prefer `SketchAllreduce`.
 
     Parameters
     ----------
     communicator, ratio, k, columns, rows, seed, op, backend
-        As for `SketchAllreduce`; rows is odd.
+        As for `SketchAllreduce`; rows is odd, and by default there are 16 columns for each element
+        kept, since values come from them.
     momentum : float
         From 0 on and below 1. The optimizer must then have none of its own.
 
@@ -40,6 +41,8 @@ class FetchSGD(Sketching):
     codec_seconds : float
         As for `SketchAllreduce`.
     """
+
+    columns_of_kept = 16
 
     def __init__(
         self,
@@ -77,8 +80,10 @@ class FetchSGD(Sketching):
         """
         started = perf_counter()
         layout: Any = ((), FLOAT32.name)
-        frame, failure = Frame(b""), None
+        sketch: CountSketch | None = None
+        failure: Exception | None = None
         try:
+            check_step(step)
             gradient = arrays.gradient(grad).widened()
             numbers = gradient.numbers()
             layout = gradient.shape, gradient.element.name
@@ -90,13 +95,13 @@ class FetchSGD(Sketching):
             velocity, error = map(copy, self._state.get(name, (empty, empty)))
             if (velocity.shape, velocity.cells.dtype) != (empty.shape, empty.cells.dtype):
                 raise StateError(f"{name!r} has another shape or type than before")
-            frame = copy(empty).insert(numbers).encode(step=step, sender=self.sender)
+            sketch = copy(empty).insert(numbers)
         except Exception as caught:  # the others must hear of it, or they wait for ever
             failure = caught
         self.codec_seconds += perf_counter() - started
-        frames = self.exchange(name, layout, step, frame, failure)
+        total, failure = self.sum(name, layout, step, sketch, failure)
+        self.agree(failure, "adding sketches")
         started = perf_counter()
-        total = self.total(frames)
         if self.op == "mean":
             total.scale(1 / self._communicator.size)
         velocity.scale(self.momentum).merge(total)

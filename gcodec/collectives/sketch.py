@@ -9,6 +9,7 @@ a sketch of what was sent from the sketch of the error. Both diverge: the error 
 back into the residual, and grows. (The first stalls where the hash is another one in each call.)
 """
 
+from copy import copy
 from math import prod
 from time import perf_counter
 from typing import Any, Final, Literal, NamedTuple
@@ -21,16 +22,24 @@ from ..errors import NonFiniteError, RankMismatchError, StateError
 from ..format import ids
 from ..format.draws import mix
 from ..format.elements import FLOAT32
-from ..format.frame import Frame
 from ..format.header import LOW_32
 from ..kernels import load
+from ..request import check_step
 from ..sketching import CountSketch, How
+from .cells import add_cells
 from .communicator import Communicator
-from .descriptor import DESCRIPTOR, check_agreement, check_order, descriptor, failure_status
+from .descriptor import (
+    DESCRIPTOR,
+    check_agreement,
+    check_order,
+    check_statuses,
+    descriptor,
+    failure_status,
+)
 from .exchange import NOTHING
 
-COLUMNS_OF_KEPT: Final = 16
-"""Columns for each element that is kept, unless told otherwise."""
+FEWEST: Final = 1024
+"""Columns that no sketch of as many elements has fewer of, unless told otherwise."""
 
 NO_LIST: Final = np.uint64(2**64 - 1)
 """In place of a number of candidates: the rank has none, since it failed."""
@@ -39,7 +48,10 @@ Op = Literal["mean", "sum"]
 
 
 class Sketching:
-    """Parameters, and an exchange of sketches once all ranks agree: what `FetchSGD` has as well."""
+    """Parameters, and a sum of sketches once all ranks agree: what `FetchSGD` has as well."""
+
+    columns_of_kept: int
+    """Columns for each element that is kept, unless told otherwise."""
 
     def __init__(
         self,
@@ -76,14 +88,11 @@ class Sketching:
         """How many of n elements are kept."""
         return min(n, self.k or max(1, round((self.ratio or 0) * n)))
 
-    @property
-    def sender(self) -> tuple[int, int]:
-        return self._communicator.rank, self._communicator.size
-
     def empty(self, name: str, layout: tuple[tuple[int, ...], str], seed: int) -> CountSketch:
         """An empty sketch for a gradient of a shape and element type."""
         shape, dtype = layout
-        wanted = COLUMNS_OF_KEPT * max(self.kept(prod(shape)), 1)
+        n = prod(shape)
+        wanted = max(self.columns_of_kept * self.kept(n), min(n, FEWEST), 1)
         columns = self.columns or 1 << min((wanted - 1).bit_length(), ids.MAX_COLUMNS_LOG2)
         return CountSketch(
             shape,
@@ -95,15 +104,23 @@ class Sketching:
             backend=self._backend,
         )
 
-    def exchange(
-        self, name: str, layout: Any, step: int, frame: Frame, failure: Exception | None
-    ) -> list[NDArray[np.uint8]]:
-        """All ranks' frames in rank order, once all agree; or the same error on all."""
+    def sum(
+        self, name: str, layout: Any, step: int, sketch: CountSketch | None, failure: Any
+    ) -> tuple[CountSketch, Exception | None]:
+        """The sum of all ranks' sketches once all agree, and what failed here since, if anything.
+
+        Whoever calls this must tell the other ranks of such a failure.
+
+        Raises
+        ------
+        RankMismatchError
+            On all ranks, with the same text, if ranks disagree or one has no sketch.
+        """
         mine = descriptor(self._sequence, failure_status(failure))
         mine["codec"], mine["name"] = self.hash(repr(self)), self.hash(str(name)) & LOW_32
         mine["layout"] = self.hash(repr(layout[0])) & LOW_32
         mine["dtype"] = ids.ElementType[layout[1].upper()]
-        mine["elements"], mine["bytes"] = prod(layout[0]), frame.size
+        mine["elements"] = prod(layout[0])
         mine["step"] = step if failure is None else 0
         self._sequence += 1
         announced = self._communicator.announce(mine.view(np.uint8), NOTHING)
@@ -114,17 +131,32 @@ class Sketching:
             check_agreement(everyone)
         except Exception as error:
             raise error from failure
-        sizes = everyone["bytes"].astype(np.int64)
-        frames = list(self._communicator.allgatherv(np.asarray(frame), sizes))
-        self.bytes_sent += frame.size
-        return frames
+        assert sketch is not None
+        cells, sent, failure = add_cells(self._communicator, sketch.cells, self._kernels)
+        self.bytes_sent += sent
+        try:
+            return self.total(sketch, cells), failure
+        except Exception as error:
+            return sketch, failure or error
 
-    def total(self, frames: list[NDArray[np.uint8]]) -> CountSketch:
-        """The sum of sketches, in the order given."""
-        total = CountSketch.decode(frames[0], backend=self._backend)
-        for received in frames[1:]:
-            total.merge(CountSketch.decode(received, backend=self._backend))
+    def total(self, sketch: CountSketch, cells: NDArray[Any]) -> CountSketch:
+        """A sketch of the sum, like this rank's own, of these cells."""
+        if not np.isfinite(cells).all():
+            raise NonFiniteError("a cell of the sum of sketches is not finite")
+        total = copy(sketch)
+        cells.setflags(write=False)
+        total.cells, total.contributions = cells, self._communicator.size
         return total
+
+    def agree(self, failure: Exception | None, doing: str) -> None:
+        """Raise on all ranks if one failed at what it was doing."""
+        mine = np.array([failure_status(failure)], np.int64)
+        statuses = self._communicator.allgather(mine.view(np.uint8))
+        self.bytes_sent += mine.nbytes
+        try:
+            check_statuses(statuses.reshape(-1).view(np.int64), doing)
+        except Exception as error:
+            raise error from failure
 
     def hash(self, text: str) -> int:
         data = np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8)
@@ -163,11 +195,13 @@ class SketchAllreduce(Sketching):
     ratio, k : float or int
         How many elements are kept, as a fraction or as a number: one of the two.
     columns : int, optional
-        Of a sketch: a power of two; by default the next from 16 for each element kept.
+        Of a sketch: a power of two; by default the next from one for each candidate, and from
+        1,024 (or one for each element). More find more of the largest, and are more bytes; what is
+        not found stays in the residual.
     rows : int
         Of a sketch.
     candidates : int
-        Positions with exact values, for each element kept.
+        Positions with exact values, for each element kept: with 1, all of these are.
     how : {"median", "agree"}
         How positions are found (`CountSketch.estimate`).
     momentum : float
@@ -186,8 +220,10 @@ class SketchAllreduce(Sketching):
 
     Notes
     -----
-    Sketches of all ranks are gathered and added in rank order, so every rank holds the same bits.
-    A call makes three exchanges: 64 bytes that say what is sent, sketches, values.
+    Each rank adds a share of the cells in rank order, and of the values, so every rank holds the
+    same bits, and sends less than twice both, however many ranks there are. A call makes seven
+    exchanges: 64 bytes that say what is sent, cells, their sums, 16 bytes that say what the
+    candidates are, values, their sums, and 8 bytes that say that all have them.
     """
 
     def __init__(
@@ -219,7 +255,8 @@ class SketchAllreduce(Sketching):
         CountSketch(1, columns=1, rows=rows).estimate(how=how)  # refuses what it would
         if candidates < 1:
             raise ValueError(f"candidates is at least 1, not {candidates}")
-        self.candidates, self.how = candidates, how
+        self.candidates = self.columns_of_kept = candidates
+        self.how = how
         self._memory: dict[str, _Memory] = {}
 
     def __repr__(self) -> str:
@@ -256,25 +293,27 @@ class SketchAllreduce(Sketching):
         """
         started = perf_counter()
         layout: Any = ((), FLOAT32.name)
-        frame, failure = Frame(b""), None
+        sketch: CountSketch | None = None
+        failure: Exception | None = None
         try:
+            check_step(step)
             layout, flat, result, then = self._compensated(name, grad, out)
             seed = mix(mix(self.seed, self._sequence), self.hash(name))
             sketch = self.empty(name, layout, seed).insert(then.residual)
-            frame = sketch.encode(step=step, sender=self.sender)
         except Exception as error:  # the others must hear of it, or they wait for ever
             failure = error
         self.codec_seconds += perf_counter() - started
-        frames = self.exchange(name, layout, step, frame, failure)
-        started, failure = perf_counter(), None
+        total, failure = self.sum(name, layout, step, sketch, failure)
+        started = perf_counter()
         keys, k = np.empty(0, np.int64), self.kept(flat.size)
         most = min(self.candidates * k, flat.size)
         try:
-            keys = self._candidates(self.total(frames), most)
+            if failure is None:
+                keys = self._candidates(total, most)
         except Exception as error:
             failure = error
         self.codec_seconds += perf_counter() - started
-        sums = self._exact(keys, then.residual, most, failure)
+        sums = self._exact(keys, then.residual, failure)
         started = perf_counter()
         kept = _largest(sums, k)
         keys, sums = keys[kept], sums[kept]
@@ -327,7 +366,7 @@ class SketchAllreduce(Sketching):
         return total.heavy_hitters(most, how=self.how)[0]
 
     def _exact(
-        self, keys: NDArray[np.int64], mine: NDArray[Any], room: int, failure: Exception | None
+        self, keys: NDArray[np.int64], mine: NDArray[Any], failure: Exception | None
     ) -> NDArray[Any]:
         """Sums over ranks of what is at the candidates, once their lists are known to be equal.
 
@@ -336,22 +375,17 @@ class SketchAllreduce(Sketching):
         digest = np.array([self._kernels.xxh64(keys.view(np.uint8), 0), keys.size], np.uint64)
         if failure is not None:
             digest[1] = NO_LIST
-        values = np.zeros(room, mine.dtype)
-        values[: keys.size] = mine[keys]
-        message = np.concatenate((digest.view(np.uint8), values.view(np.uint8)))
-        everyone = self._communicator.allgather(message)
-        self.bytes_sent += message.size
-        lists = np.ascontiguousarray(everyone[:, : digest.nbytes]).view(np.uint64)
+        lists = self._communicator.allgather(digest.view(np.uint8)).view(np.uint64)
+        self.bytes_sent += digest.nbytes
         wrong = np.flatnonzero((lists != lists[0]).any(axis=1) | (lists[:, 1] == NO_LIST))
         if wrong.size:
             raise RankMismatchError(
                 f"no allreduce, since ranks {wrong.tolist()} cannot read the sum of sketches, or "
                 "found other candidates in it than rank 0; no residual changed"
             ) from failure
-        sums = np.zeros(keys.size, mine.dtype)
-        with np.errstate(over="ignore", invalid="ignore"):
-            for row in everyone[:, digest.nbytes :]:
-                sums += row.copy().view(mine.dtype)[: keys.size]
+        sums, sent, failure = add_cells(self._communicator, mine[keys], self._kernels)
+        self.bytes_sent += sent
+        self.agree(failure, "adding values")
         if not np.isfinite(sums).all():
             raise NonFiniteError("a sum over ranks is not finite; no residual changed")
         return sums

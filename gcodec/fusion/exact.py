@@ -25,13 +25,15 @@ from numpy.typing import NDArray
 
 from .problem import Costs, Ends, Layers, Seconds, State, advance, prices, simulate
 
-FEW: Final = (4, 32)
-"""Labels that first searches keep of each e, to have a plan to beat."""
+FEW: Final = 8
+"""Labels that a first search keeps of each e, to have a plan to beat."""
 SAME: Final = 1e-12
 """Plans that differ by less, relatively, are equal: sums of floats in another order are not."""
-PIVOTS: Final = 8
-"""States that are looked for before the others are sorted."""
-LABELS: Final = 1 << 15
+AT_ONCE: Final = 64
+"""States that are compared with each other, before the others with what is left of them."""
+
+_BEFORE: Final = np.triu(np.ones((AT_ONCE, AT_ONCE), bool), 1)
+LABELS: Final = 1 << 16
 """Labels that the last search keeps of all e."""
 
 
@@ -68,7 +70,7 @@ def optimal(layers: Layers, costs: Costs, model: str) -> Solution:
     task = _Task.of(layers, costs, model)
     best: Ends = (len(layers),)
     end, bound = np.inf, 0.0
-    for width in (*FEW, max(LABELS // len(layers), FEW[-1])):
+    for width in (FEW, max(LABELS // len(layers), FEW)):
         found, dropped = _search(task, end, width)
         if found is not None:
             best, end = found, simulate(layers, costs, model, found)[-1].decompress[1]
@@ -176,40 +178,42 @@ def _search(task: _Task, end: float, width: int) -> tuple[Ends | None, float]:
         state = task.after(labels.state(), labels.sent(), last)
         bound = task.bound(state, last)
         parent = np.flatnonzero(bound < end * (1 - SAME))
-        parent = parent[front(State(*(part[parent] for part in state)))]
+        alive = State(*(part[parent] for part in state))
+        parent = parent[front(alive, bound[parent], width + 1)]
         if len(parent) > width:
-            parent = parent[np.argsort(bound[parent], kind="stable")]
             dropped = min(dropped, float(bound[parent[width]]))
             parent = parent[:width]
         labels.add(State(*(part[parent] for part in state)), parent, last)
     return labels.best(layers), dropped
 
 
-def front(state: State) -> NDArray[np.int64]:
-    """Numbers of the states that none is nowhere later than; one of those that are equal."""
-    parts = np.stack(state)
-    alive, kept = np.arange(parts.shape[1]), []
+def front(state: State, bound: Seconds, most: int) -> NDArray[np.int64]:
+    """Numbers of states that none is nowhere later than, one of those that are equal, by bound.
 
-    def keep(at: int) -> None:
-        nonlocal parts, alive
-        kept.append(alive[at])
-        earlier = (parts < parts[:, at : at + 1]).any(axis=0)
-        parts, alive = parts[:, earlier], alive[earlier]
+    At most `most` of them: those of the least bounds, which never fall as states get later.
+    """
+    order = np.argsort(bound, kind="stable")
+    parts = [part[order] for part in state]
+    kept, number = [order[:0]], 0
+    while order.size and number < most:
+        head = [part[:AT_ONCE] for part in parts]
+        better = _nowhere_later(head, head)
+        better &= ~better.T | _BEFORE[: len(better), : len(better)]
+        new = np.flatnonzero(~better.any(axis=0))
+        kept.append(order[new])
+        number += new.size
+        rest = [part[AT_ONCE:] for part in parts]
+        alive = ~_nowhere_later([part[new] for part in head], rest).any(axis=0)
+        order, parts = order[AT_ONCE:][alive], [part[alive] for part in rest]
+    return np.concatenate(kept)[:most]
 
-    while alive.size and len(kept) < PIVOTS:  # few of these leave little to sort
-        keep(int(np.argmin(parts.sum(axis=0))))
-    if not alive.size:
-        return np.array(kept, np.int64)
-    order = np.lexsort(parts[::-1])
-    parts, alive = parts[:, order], alive[order]
-    if (parts[1] == parts[2]).all():
-        earliest = np.minimum.accumulate(parts[2])
-        kept.extend(alive[:1])
-        kept.extend(alive[1:][parts[2, 1:] < earliest[:-1]])
-    else:
-        while alive.size:
-            keep(0)
-    return np.array(kept, np.int64)
+
+def _nowhere_later(these: list[Seconds], those: list[Seconds]) -> NDArray[np.bool_]:
+    """Whether each of these states is nowhere later than each of those."""
+    found = these[0][:, None] <= those[0]
+    for mine, theirs in zip(these[1:], those[1:], strict=True):
+        found &= mine[:, None] <= theirs
+    return found
 
 
 class _Labels:

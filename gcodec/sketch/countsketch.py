@@ -23,7 +23,7 @@ Numbers = NDArray[Any]
 Keys = NDArray[np.int64]
 
 BLOCK: Final = 256
-SAMPLED: Final = 64
+SAMPLED: Final = 128
 """One position of so many is looked at before all are."""
 
 LEAST_SAMPLE, MOST_SAMPLE = 1 << 12, 1 << 17
@@ -90,8 +90,9 @@ def heavy_hitters(
     one pass collects those, and they are sorted; what the sample says does not change the result.
     """
     keys, values = np.empty(0, np.int64), np.empty(0, cells.dtype)
-    if not k or not n:
+    if not k or not n or not kernels.magnitude_max(_patterns(cells)):
         return keys, values
+    # All cells have been read in order: the sample finds them in a cache, wherever it looks.
     sample = _sample(n, sketch, cells, agree, kernels)
     share = k * sample.size / n
     rank = int(share + 3 * sqrt(share)) + 3
@@ -117,7 +118,11 @@ def _sample(
 
 def _magnitudes(numbers: Numbers) -> NDArray[np.unsignedinteger]:
     """Patterns without a sign, which order like the magnitudes."""
-    patterns: NDArray[np.unsignedinteger] = np.abs(numbers).view(f"u{numbers.itemsize}")
+    return _patterns(np.abs(numbers))
+
+
+def _patterns(numbers: Numbers) -> NDArray[np.unsignedinteger]:
+    patterns: NDArray[np.unsignedinteger] = numbers.reshape(-1).view(f"u{numbers.itemsize}")
     return patterns
 
 

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 import gcodec
 from gcodec import collectives
 from gcodec.collectives import FetchSGD, SketchAllreduce
+from gcodec.collectives.cells import add_cells
+from gcodec.kernels import load
 from gcodec.sketching import CountSketch
 
 BOTH = pytest.mark.parametrize("kind", [SketchAllreduce, FetchSGD])
@@ -146,7 +148,7 @@ def test_a_rank_that_fails_between_the_exchanges_leaves_nobody_waiting(where, mo
         allreduce = SketchAllreduce(communicator, k=5)
         if communicator.rank == 1:
 
-            def fails(frames):
+            def fails(sketch, cells):
                 raise gcodec.Corrupt("a bit was lost")
 
             allreduce.total = fails
@@ -157,6 +159,49 @@ def test_a_rank_that_fails_between_the_exchanges_leaves_nobody_waiting(where, mo
     assert len({str(error) for error in errors}) == 1
     assert "ranks [1]" in str(errors[0])
     assert isinstance(errors[1].__cause__, gcodec.Corrupt)
+
+
+@pytest.mark.parametrize("method", ["alltoallv", "allgatherv"])
+@pytest.mark.parametrize(
+    ("kind", "number"), [(SketchAllreduce, 0), (SketchAllreduce, 1), (FetchSGD, 0)]
+)
+def test_a_bit_that_is_lost_on_the_way_is_an_error_on_all_ranks(method, kind, number):
+    """In cells, or in values, which are the second sum."""
+
+    def program(communicator):
+        whole, calls = getattr(communicator, method), []
+
+        def broken(message, sizes):
+            received = list(whole(message, sizes))
+            received[2][-1] ^= len(calls) == number
+            calls.append(1)
+            return received
+
+        if communicator.rank == 1:
+            setattr(communicator, method, broken)
+        return kind(communicator, k=5)("w", np.arange(1, 50, dtype=np.float32))
+
+    errors = run_ranks(3, program)
+    assert {type(error) for error in errors} == {gcodec.RankMismatchError}
+    assert len({str(error) for error in errors}) == 1
+    assert isinstance(errors[1].__cause__, gcodec.Corrupt)
+    assert "numbers from rank 2" in str(errors[1].__cause__)
+
+
+@given(size=st.sampled_from([1, 2, 3, 5]), n=st.sampled_from([0, 1, 3, 64, 1001]),
+       double=st.booleans(), seed=st.integers(0, 2**32))  # fmt: skip
+@settings(max_examples=20)
+def test_cells_add_up_in_rank_order_and_alike_on_all_ranks(size, n, double, seed):
+    dtype = np.float64 if double else np.float32
+    cells = np.random.default_rng(seed).standard_cauchy((size, 1, n)).astype(dtype)
+    program = lambda c: add_cells(c, cells[c.rank], load("cpu"))  # noqa: E731
+    expected = np.zeros((1, n), dtype)
+    for each in cells:
+        expected += each
+    for found in run_ranks(size, program):
+        assert found.failure is None
+        assert found.cells.tobytes() == expected.tobytes()
+        assert found.bytes_sent <= cells[0].nbytes + size * 16
 
 
 FAULTS = {
@@ -237,6 +282,9 @@ def run_alone(communicator):
         def allgatherv(self, message, sizes):
             return [message.copy()]
 
+        def alltoallv(self, messages, sizes):
+            return [message.copy() for message in messages]
+
     return Alone()
 
 
@@ -246,9 +294,9 @@ def test_out_counters_and_names(kind):
         allreduce = kind(communicator, k=3, columns=64, rows=3, op="sum")
         out = np.full((3, 3), 9, np.float32)
         assert allreduce("w", np.eye(3, dtype=np.float32), out=out) is out
-        sketch = CountSketch((3, 3), columns=64, rows=3).insert(np.eye(3, dtype=np.float32))
-        values = 16 + 4 * 9 if kind is SketchAllreduce else 0
-        assert allreduce.bytes_sent == 64 + len(sketch.encode()) + values
+        shares = 2 * (8 + 64 * 3 * 4 // 2)  # of cells, and their sums, with checksums
+        last = 16 + 2 * 8 + 4 * 9 if kind is SketchAllreduce else 0
+        assert allreduce.bytes_sent == 64 + shares + last + 8
         assert allreduce.codec_seconds > 0
         return out.tolist()
 
@@ -334,13 +382,13 @@ def converged(make, steps=300):
 class ReadOff(SketchAllreduce):
     """Values read off the sketch, of one hash for ever, with the same residual."""
 
-    def total(self, frames):
+    def total(self, sketch, cells):
         self._sequence = 0
-        self.sketch_of_sum = super().total(frames)
+        self.sketch_of_sum = super().total(sketch, cells)
         return self.sketch_of_sum
 
-    def _exact(self, keys, mine, room, failure):
-        super()._exact(keys, mine, room, failure)
+    def _exact(self, keys, mine, failure):
+        super()._exact(keys, mine, failure)
         return self.sketch_of_sum.estimate(keys)
 
 

@@ -29,7 +29,7 @@ def test_no_plan_is_better(model, family):
 
 
 def test_a_search_that_is_cut_short_says_what_it_may_have_missed(monkeypatch):
-    monkeypatch.setattr(exact, "FEW", (1,))
+    monkeypatch.setattr(exact, "FEW", 1)
     monkeypatch.setattr(exact, "LABELS", 1)
     rng, missed = np.random.default_rng(5), 0
     for _ in range(60):
@@ -134,7 +134,9 @@ def test_front_keeps_exactly_what_is_nowhere_beaten():
             parts = rng.integers(0, 12, (3, number)).astype(float)
             if same:
                 parts[2] = parts[1]
-            kept = {tuple(state) for state in parts[:, exact.front(State(*parts))].T}
+            bound = np.floor(parts.sum(axis=0) / 4)
+            found = exact.front(State(*parts), bound, 1000)
+            kept = {tuple(state) for state in parts[:, found].T}
             every = {tuple(state) for state in parts.T}
             expected = {
                 one
@@ -145,7 +147,10 @@ def test_front_keeps_exactly_what_is_nowhere_beaten():
                 )
             }
             assert kept == expected
-            assert len(exact.front(State(*parts))) == len(expected)
+            assert len(found) == len(expected)
+            assert (np.diff(bound[found]) >= 0).all()
+            for most in (0, 1, 7):
+                assert exact.front(State(*parts), bound, most).tolist() == found[:most].tolist()
 
 
 def test_a_plan_is_ascending_ends():

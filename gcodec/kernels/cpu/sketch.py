@@ -6,12 +6,13 @@ in a row. Rows are separate arrays, so that a cell's address is one addition.
 
 import numpy as np
 from llvmlite import ir
-from numba.core import types
+from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from ...format.ids import ROWS_PER_HASH
-from .jit import helper, inner, kernel, trailing_zeros
-from .vector import LANES, lanes_at_least
+from .jit import helper, inner, kernel, magnitude, trailing_zeros
+from .medians import reduce_rows
+from .vector import AHEAD, LANES, LINE_BITS, data_of, lanes_at_least
 
 BLOCK = 256
 PER_HASH = np.int64(ROWS_PER_HASH)
@@ -35,6 +36,23 @@ def signed(typing_context, number, sign):
     return number(number, types.uint64), generate
 
 
+@intrinsic
+def read_ahead(typing_context, values, start):
+    """Ask for the cache lines of a block that is read some blocks on; they need not exist."""
+
+    def generate(context, builder, sig, args):
+        kind, number, byte = sig.args[0], ir.IntType(32), ir.IntType(8).as_pointer()
+        data = data_of(context, builder, kind, args[0])
+        signature = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+        function = cgutils.get_or_insert_function(builder.module, signature, "llvm.prefetch.p0")
+        for line in range(AHEAD, AHEAD + BLOCK, LINE_BITS // kind.dtype.bitwidth):
+            place = builder.gep(data, [builder.add(args[1], args[1].type(line))])
+            builder.call(function, [builder.bitcast(place, byte), *map(number, (0, 3, 1))])
+        return context.get_dummy_value()
+
+    return types.void(values, types.uint64), generate
+
+
 @helper
 def _base(tables, position):
     """What positions of one block of 256 have in common in their hash."""
@@ -50,68 +68,32 @@ def insert(values, start, tables, columns_log2, begin, end, cells):
     `values` are of the type of `cells[rows, columns]`; `tables` are uint64[hashes, 4, 256].
     """
     width = np.uint64(columns_log2)
-    row = np.int64(begin)
-    while row < end:
+    columns, numbers = np.empty(BLOCK, np.uint32), np.empty(BLOCK, cells.dtype)
+    for row in range(begin, end):
         of_hash, field = tables[row // PER_HASH], np.uint64(row % PER_HASH) * (width + ONE)
-        together = min(end - row, PER_HASH - row % PER_HASH)
-        if together == 3:
-            _insert_three(
-                values, start, of_hash, width, field, cells[row], cells[row + 1], cells[row + 2]
-            )
-        elif together == 2:
-            _insert_two(values, start, of_hash, width, field, cells[row], cells[row + 1])
-        else:
-            _insert_one(values, start, of_hash, width, field, cells[row])
-        row += together
+        _insert(values, start, of_hash, width, field, columns, numbers, cells[row])
 
 
 @inner
-def _insert_three(values, start, tables, width, field, one, two, three):
-    mask, step, last = (ONE << width) - ONE, width + ONE, tables[0]
-    done = 0
-    while done < values.size:
-        position = start + done
-        base, low = _base(tables, position), np.uint64(position) & BYTE
-        count = np.uint64(min(np.int64(BLOCK - low), np.int64(values.size - done)))
-        for i in range(count):
-            value = values[np.uint64(done) + i]
-            g = (last[low + i] ^ base) >> field
-            one[g & mask] += signed(value, g >> width)
-            g >>= step
-            two[g & mask] += signed(value, g >> width)
-            g >>= step
-            three[g & mask] += signed(value, g >> width)
-        done += np.int64(count)
+def _insert(values, start, tables, width, field, columns, numbers, row):
+    """One row, so that its cells stay in a cache: to hash again for the next costs less.
 
-
-@inner
-def _insert_two(values, start, tables, width, field, one, two):
-    mask, step, last = (ONE << width) - ONE, width + ONE, tables[0]
-    done = 0
-    while done < values.size:
-        position = start + done
-        base, low = _base(tables, position), np.uint64(position) & BYTE
-        count = np.uint64(min(np.int64(BLOCK - low), np.int64(values.size - done)))
-        for i in range(count):
-            value = values[np.uint64(done) + i]
-            g = (last[low + i] ^ base) >> field
-            one[g & mask] += signed(value, g >> width)
-            g >>= step
-            two[g & mask] += signed(value, g >> width)
-        done += np.int64(count)
-
-
-@inner
-def _insert_one(values, start, tables, width, field, one):
+    Columns and signed values of a block are found first, by vectors; adding is one by one. That
+    keeps the CPU from seeing that values are read in order, so it is told.
+    """
     mask, last = (ONE << width) - ONE, tables[0]
     done = 0
     while done < values.size:
         position = start + done
         base, low = _base(tables, position), np.uint64(position) & BYTE
         count = np.uint64(min(np.int64(BLOCK - low), np.int64(values.size - done)))
+        read_ahead(values, np.uint64(done))
         for i in range(count):
             g = (last[low + i] ^ base) >> field
-            one[g & mask] += signed(values[np.uint64(done) + i], g >> width)
+            columns[i] = g & mask
+            numbers[i] = signed(values[np.uint64(done) + i], g >> width)
+        for i in range(count):
+            row[columns[i]] += numbers[i]
         done += np.int64(count)
 
 
@@ -162,7 +144,7 @@ def estimate(start, tables, columns_log2, cells, agree, out):
         first = start + done
         count = min(BLOCK - (first & 255), out.size - done)
         _gather_block(first, count, tables, np.uint64(columns_log2), cells, gathered)
-        _reduce(gathered, count, agree, out[done : done + count])
+        reduce_rows(gathered, count, agree, out[done : done + count])
         done += count
 
 
@@ -177,7 +159,7 @@ def estimate_pairs(keys, tables, columns_log2, cells, agree, out):
             of_hash, field = tables[row // PER_HASH], np.uint64(row % PER_HASH) * (width + ONE)
             part = keys[done : done + count]
             _gather_pairs(part, of_hash, width, field, cells[row], gathered[row])
-        _reduce(gathered, count, agree, out[done : done + count])
+        reduce_rows(gathered, count, agree, out[done : done + count])
 
 
 @kernel
@@ -186,26 +168,124 @@ def select_estimates(start, stop, tables, columns_log2, cells, agree, floor, key
 
     `floor` and `values` are bit patterns of the type of the cells, `keys` int64. Returns how many
     there are, also where that is more than `keys` has room for.
+
+    A median reaches the floor only where most rows do, and what rows agree on where all do: bytes
+    say which cells do, and only where enough of them are 1 are cells looked at.
     """
-    gathered = np.empty((cells.shape[0], BLOCK), cells.dtype)
-    block = np.zeros(BLOCK, cells.dtype)
+    rows, width = cells.shape[0], np.uint64(columns_log2)
+    needed = rows if agree else rows // 2 + 1
+    heavy = np.empty(cells.shape, np.uint8)
+    _mark(cells.view(values.dtype), floor, heavy)
+    counts, lanes = np.zeros(BLOCK, np.uint8), np.empty(BLOCK, np.uint8)
+    gathered = np.empty((rows, BLOCK), cells.dtype)
+    block = np.empty(BLOCK, cells.dtype)
     bits = block.view(values.dtype)
     kept, first = 0, start
     while first < stop:
         count = min(BLOCK - (first & 255), stop - first)
-        _gather_block(first, count, tables, np.uint64(columns_log2), cells, gathered)
-        _reduce(gathered, count, agree, block[:count])
-        block[count:] = 0
-        for lane in range(0, BLOCK, LANES):
-            mask = lanes_at_least(bits, lane, floor)
-            while mask:
-                at = lane + np.int64(trailing_zeros(mask))
-                if kept < keys.size:
-                    keys[kept], values[kept] = first + at, bits[at]
-                kept += 1
-                mask &= mask - ONE
+        found = _candidates(first, count, tables, width, heavy, needed, counts, lanes)
+        if found:
+            _gather_lanes(first, lanes, found, tables, width, cells, gathered)
+            reduce_rows(gathered, found, agree, block)
+            for j in range(found):
+                if magnitude(bits[j]) >= floor:
+                    if kept < keys.size:
+                        keys[kept], values[kept] = first + np.int64(lanes[j]), bits[j]
+                    kept += 1
         first += count
     return kept
+
+
+@inner
+def _mark(bits, floor, heavy):
+    """1 where a cell's magnitude is at least `floor`, else 0."""
+    for row in range(bits.shape[0]):
+        for column in range(bits.shape[1]):
+            heavy[row, column] = magnitude(bits[row, column]) >= floor
+
+
+@inner
+def _candidates(first, count, tables, width, heavy, needed, counts, lanes):
+    """Lanes of a block of 256 that at least `needed` rows are heavy at; how many there are.
+
+    Those that too few rows are left for after the first three are not asked for more.
+    """
+    rows, row = heavy.shape[0], 0
+    if rows >= 3:
+        _count_three(first, count, tables[0], width, heavy[0], heavy[1], heavy[2], counts)
+        row = 3
+    else:
+        counts[:] = 0
+    found = _list(counts, count, needed - (rows - row), lanes)
+    while row < rows and found:
+        end = min(row + PER_HASH, rows)
+        least = needed - (rows - end)
+        found = _count_listed(
+            first, lanes, found, tables[row // PER_HASH], width, heavy[row:end], counts, least
+        )
+        row = end
+    return found
+
+
+@inner
+def _count_three(first, count, tables, width, one, two, three, counts):
+    mask, step, last = (ONE << width) - ONE, width + ONE, tables[0]
+    base, low = _base(tables, first), np.uint64(first) & BYTE
+    for i in range(np.uint64(count)):
+        g = last[low + i] ^ base
+        counts[i] = one[g & mask] + two[g >> step & mask] + three[g >> step + step & mask]
+    for i in range(count, BLOCK):
+        counts[i] = 0
+
+
+@inner
+def _list(counts, count, least, lanes):
+    """Lanes that count at least so much, of all `count`; how many there are."""
+    if least <= 0:
+        for lane in range(count):
+            lanes[lane] = lane
+        return count
+    found = 0
+    for start in range(0, BLOCK, LANES):
+        mask = lanes_at_least(counts, start, np.uint8(least))
+        while mask:
+            lanes[found] = start + np.int64(trailing_zeros(mask))
+            found += 1
+            mask &= mask - ONE
+    return found
+
+
+@inner
+def _count_listed(first, lanes, found, tables, width, heavy, counts, least):
+    """Add rows of one hash to the counts of some lanes, and keep those of at least so much."""
+    mask, step, last, kept = (ONE << width) - ONE, width + ONE, tables[0], 0
+    base, low = _base(tables, first), np.uint64(first) & BYTE
+    for j in range(found):
+        lane = np.uint64(lanes[j])
+        g, count = last[low + lane] ^ base, counts[lane]
+        for row in range(heavy.shape[0]):
+            count += heavy[row, g & mask]
+            g >>= step
+        counts[lane], lanes[kept] = count, lane
+        kept += np.int64(count) >= least
+    return kept
+
+
+@inner
+def _gather_lanes(first, lanes, found, tables, width, cells, gathered):
+    """What the rows say of some lanes of a block of 256."""
+    for row in range(cells.shape[0]):
+        of_hash, field = tables[row // PER_HASH], np.uint64(row % PER_HASH) * (width + ONE)
+        _gather_listed(first, lanes, found, of_hash, width, field, cells[row], gathered[row])
+
+
+@inner
+def _gather_listed(first, lanes, found, tables, width, field, row, gathered):
+    mask, last = (ONE << width) - ONE, tables[0]
+    base, low = _base(tables, first), np.uint64(first) & BYTE
+    for j in range(found):
+        g = (last[low + np.uint64(lanes[j])] ^ base) >> field
+        gathered[j] = signed(row[g & mask], g >> width)
 
 
 @inner
@@ -270,124 +350,3 @@ def _gather_pairs(keys, tables, width, field, row, gathered):
     for j in range(keys.size):
         g = (_base(tables, keys[j]) ^ tables[0, np.uint64(keys[j]) & BYTE]) >> field
         gathered[j] = signed(row[g & mask], g >> width)
-
-
-@inner
-def _reduce(gathered, count, agree, out):
-    """One number of those that all rows say of a position; zero is +0."""
-    rows = gathered.shape[0]
-    if agree and rows == 2:
-        _agree_of_two(gathered[0], gathered[1], count, out)
-    elif agree and rows == 3:
-        _agree_of_three(gathered[0], gathered[1], gathered[2], count, out)
-    elif agree:
-        _agree(gathered, count, out)
-    elif rows == 1:
-        _plus_zero(gathered[0], count, out)
-    elif rows == 3:
-        _median_of_three(gathered[0], gathered[1], gathered[2], count, out)
-    elif rows == 5:
-        _median_of_five(gathered[0], gathered[1], gathered[2], gathered[3], gathered[4], count, out)
-    else:
-        _median_of_seven(gathered, count, out)
-
-
-@inner
-def _agree_of_two(a, b, count, out):
-    zero = out.dtype.type(0)
-    for i in range(count):
-        low, high = _smaller(a[i], b[i]), _larger(a[i], b[i])
-        least = low if low > zero else zero
-        out[i] = high if high < zero else least
-
-
-@inner
-def _agree_of_three(a, b, c, count, out):
-    zero = out.dtype.type(0)
-    for i in range(count):
-        low = _smaller(_smaller(a[i], b[i]), c[i])
-        high = _larger(_larger(a[i], b[i]), c[i])
-        least = low if low > zero else zero
-        out[i] = high if high < zero else least
-
-
-@inner
-def _agree(gathered, count, out):
-    zero = out.dtype.type(0)
-    high = gathered[0]  # becomes the largest of all rows, and `out` the least
-    for i in range(count):
-        out[i] = high[i]
-    for row in range(1, gathered.shape[0]):
-        _least_and_largest(gathered[row], count, out, high)
-    for i in range(count):
-        least = out[i] if out[i] > zero else zero
-        out[i] = high[i] if high[i] < zero else least
-
-
-@inner
-def _least_and_largest(numbers, count, low, high):
-    for i in range(count):
-        x = numbers[i]
-        low[i] = _smaller(low[i], x)
-        high[i] = _larger(high[i], x)
-
-
-# Comparisons without a rule for NaN, which are one instruction each; cells are numbers.
-
-
-@helper
-def _smaller(a, b):
-    return a if a < b else b
-
-
-@helper
-def _larger(a, b):
-    return a if a > b else b
-
-
-@helper
-def _middle(a, b, c):
-    return _larger(_smaller(a, b), _smaller(_larger(a, b), c))
-
-
-@inner
-def _plus_zero(a, count, out):
-    zero = out.dtype.type(0)
-    for i in range(count):
-        out[i] = a[i] + zero
-
-
-@inner
-def _median_of_three(a, b, c, count, out):
-    zero = out.dtype.type(0)
-    for i in range(count):
-        out[i] = _middle(a[i], b[i], c[i]) + zero
-
-
-@inner
-def _median_of_five(a, b, c, d, e, count, out):
-    zero = out.dtype.type(0)
-    for i in range(count):
-        low = _larger(_smaller(a[i], b[i]), _smaller(c[i], d[i]))
-        high = _smaller(_larger(a[i], b[i]), _larger(c[i], d[i]))
-        out[i] = _middle(low, high, e[i]) + zero
-
-
-@inner
-def _median_of_seven(gathered, count, out):
-    """The two that are neither among the least nor the largest of six go; five are left."""
-    a, b, c, d = gathered[0], gathered[1], gathered[2], gathered[3]
-    e, f, g = gathered[4], gathered[5], gathered[6]
-    zero = out.dtype.type(0)
-    for i in range(count):
-        p, q = _smaller(a[i], b[i]), _larger(a[i], b[i])
-        r, s = _smaller(c[i], d[i]), _larger(c[i], d[i])
-        t, u = _smaller(e[i], f[i]), _larger(e[i], f[i])
-        # The least of the lesser and the largest of the larger of three pairs are not the median.
-        x, y = _larger(p, r), _smaller(p, r)
-        least_gone, v = _larger(y, t), x
-        z, w = _smaller(q, s), _larger(q, s)
-        most_gone, o = _smaller(w, u), z
-        low = _larger(_smaller(least_gone, v), _smaller(most_gone, o))
-        high = _smaller(_larger(least_gone, v), _larger(most_gone, o))
-        out[i] = _middle(low, high, g[i]) + zero
