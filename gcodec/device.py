@@ -155,7 +155,7 @@ def _decision(
 ) -> tuple[Decision | None, Sum | None]:
     """What to keep, if a frame of that can be made on the device, and what is still to be added."""
     n = given.bits.size
-    if not deviceframes.is_taken(recipe, n):
+    if not deviceframes.is_taken(recipe, whence, n):
         return None, pending
     choice = deviceframes.known(recipe, given.element)
     if choice is not None:
