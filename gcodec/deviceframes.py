@@ -219,7 +219,7 @@ def make(
     pending: Sum | None = None,
     residual: Any = None,
 ) -> tuple[DeviceFrame, Any]:
-    """Launch what makes a frame of a decision; and the keys that are collected for it.
+    """Launch what makes a frame of a decision; and what is collected for it.
 
     `parts` makes the frame if the elements are not what the selector meant, or no numbers.
     `gradient.bits` are on a device; they become a `pending` sum first. What is sent is taken off
@@ -261,4 +261,4 @@ def make(
     rest = numbers, widths, tables, plan, off, frame
     launcher.launch(f"write_chunks_{kind}", chunks, *kept, *rest)
     held = kept, work, gradient
-    return DeviceFrame(launcher, frame, plan[: layout.TOLD], held, parts), found.keys
+    return DeviceFrame(launcher, frame, plan[: layout.TOLD], held, parts), found

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from kinds import KINDS
 from ptx.host import HostLauncher, OnDevice, host_device
 
 import gcodec
@@ -140,9 +141,45 @@ def test_what_fails_changes_nothing():
     assert held(memory).tobytes() == before.tobytes()
 
 
-@pytest.mark.parametrize("memory", [gcodec.ErrorFeedback, gcodec.MomentumFeedback])
-def test_what_there_is_no_kernel_for(memory):
-    codec = gcodec.get_codec(MADE_THERE[0])
-    array = gradient(0, dtype=np.float16 if memory is gcodec.ErrorFeedback else np.float32)
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_gradients_of_16_bits(dtype):
+    """Residuals are float32."""
+    for recipe in ("topk:ratio=0.02", "reclog:threshold=4,per_octave=4,keys=delta"):
+        codec = gcodec.get_codec(recipe)
+        ours, theirs = gcodec.ErrorFeedback(codec), gcodec.ErrorFeedback(codec)
+        for step in range(3):
+            array = gradient(step)
+            array[:9] = [0, -0.0, 6e-8, -6e-8, 6.1e-5, -6e-5, 6.5e4, 5.96e-8, 1e-7]
+            array = KINDS[dtype].nearest(array)
+            frame = theirs.encode("w", OnDevice(array), step=step)
+            assert frame.tobytes() == ours.encode("w", array, step=step).tobytes()
+            ours.commit("w")
+            theirs.commit("w")
+            assert held(theirs).tobytes() == held(ours).tobytes()
+
+
+MOMENTA = ({}, {"nesterov": True}, {"masking": False, "momentum": 0.5})
+
+
+@pytest.mark.parametrize(
+    "recipe", ["topk:ratio=0.02", MADE_THERE[0], "randomk:ratio=0.01", "dense"]
+)
+@pytest.mark.parametrize("how", MOMENTA)
+def test_momentum(recipe, how):
+    codec = gcodec.get_codec(recipe)
+    ours, theirs = (gcodec.MomentumFeedback(codec, **how) for _ in range(2))
+    for step in range(3):
+        array = gradient(step)
+        frame = theirs.encode("w", OnDevice(array), step=step)
+        assert frame.tobytes() == ours.encode("w", array, step=step).tobytes()
+        ours.commit("w")
+        theirs.commit("w")
+        left, right = (memory.state_dict()["w"] for memory in (ours, theirs))
+        for buffer in ("residual", "velocity"):
+            assert left[buffer].tobytes() == right[buffer].tobytes()
+
+
+def test_what_there_is_no_kernel_for():
+    memory = gcodec.MomentumFeedback(gcodec.get_codec(MADE_THERE[0]), clip=1.0)
     with pytest.raises(gcodec.BackendUnavailableError, match="copy the gradient to the host"):
-        memory(codec).encode("w", OnDevice(array))
+        memory.encode("w", OnDevice(gradient(0)))

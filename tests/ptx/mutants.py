@@ -80,6 +80,8 @@ CASES = {
     "take_uint32": [("test_selection", "test_take", [U32])],
     "scatter_uint32": [("test_values", "test_scatter_and_accumulate", [F32])],
     "accumulate_float32": [("test_values", "test_scatter_and_accumulate", [F32])],
+    "correct_float32": [("test_values", "test_correct", [(np.float32, True)])],
+    "widen_float16": [("test_values", "test_every_pattern_of_16_bits_is_widened", [("float16",)])],
     "insert_float32": [
         ("test_sketch", "test_insert_of_every_number_of_rows", [(1, 3)]),
         ("test_sketch", "test_insert", [F32]),

@@ -25,6 +25,8 @@ CALLS = (
     ("test_selection", "test_tail_sums", [(np.float32,), (np.float64,)]),
     ("test_selection", "test_what_there_is_no_room_for_is_counted", [()]),
     ("test_values", "test_scatter_and_accumulate", [(np.float16,), (np.float32,), (np.float64,)]),
+    ("test_values", "test_correct", [(np.float32, False), (np.float64, True)]),
+    ("test_values", "test_every_pattern_of_16_bits_is_widened", [("float16",), ("bfloat16",)]),
     ("test_frames", "test_types", [(keys,) for keys in PACKINGS[:2]]),
     ("test_frames", "test_the_smallest_packing_of_each_chunk", [("reclog:per_octave=4",)]),
     ("test_frames", "test_edges_of_blocks_and_empty_chunks", [(keys,) for keys in PACKINGS]),

@@ -9,7 +9,8 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from . import accumulate, compose, planes, selection, sketch, target
+from ...format.ids import ElementType
+from . import accumulate, compose, elementwise, planes, selection, sketch, target
 
 WORDS: Final = "uint64[::1]"
 
@@ -100,6 +101,18 @@ def _values(table: dict[str, Entry]) -> None:
             lambda cuda, memory: accumulate.accumulate(cuda, memory),
             (*where, number, f"{number}[::1]"),
             accumulate.THREADS,
+        )
+        many, out = f"const {number}[::1]", f"{number}[::1]"
+        table[f"correct_{number}"] = Entry(
+            lambda cuda, memory: elementwise.correct(cuda, memory),
+            (many, many, many, number, "uint32", out, out),
+            elementwise.THREADS,
+        )
+    for element in (ElementType.FLOAT16, ElementType.BFLOAT16):
+        table[f"widen_{element.name.lower()}"] = Entry(
+            lambda cuda, memory, element=element: elementwise.widen(cuda, element),
+            ("const uint16[::1]", "uint32[::1]"),
+            elementwise.THREADS,
         )
 
 
