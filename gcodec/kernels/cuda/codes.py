@@ -60,6 +60,8 @@ def lengths(cuda):
         symbol, occur = np.uint64(lane_of()), ZERO
         while symbol < size:
             count, rank, other = counts[at + symbol], ZERO, ZERO
+            if count == ZERO:
+                other = size
             while other < size:
                 weight = counts[at + other]
                 if weight > ZERO and (weight < count or (weight == count and other < symbol)):
@@ -99,7 +101,8 @@ def lengths(cuda):
         masks, row = own + np.uint64(4) * size, size // np.uint64(32)
         used = rank_symbols(counts, at, size, lengths, out, scratch, leaves)
         packed, level = ZERO, ZERO
-        while level < np.uint64(LONGEST):
+        levels = np.uint64(LONGEST) if used > ONE else ZERO
+        while level < levels:
             merge(used, packed, scratch, leaves, packages, merged)
             items, word = used + packed, ZERO
             while word < row:  # two votes are a word
