@@ -101,6 +101,10 @@ def on_host(gradient: Gradient) -> Gradient:
 
 def widen(patterns: Patterns, element: Element) -> Numbers:
     """Patterns as float32, exactly, or as float64 if they are; a view where possible."""
+    given: Any = patterns
+    if not isinstance(given, np.ndarray):  # on a device
+        there: Numbers = given.widened(element)
+        return there
     if element.type is ElementType.BFLOAT16:
         return (patterns.astype(np.uint32) << np.uint32(16)).view(np.float32)
     numbers = patterns.view(NUMBERS[element.type])

@@ -112,9 +112,14 @@ def encode(
 
 
 class Sent(NamedTuple):
-    """Elements that went, as far as they are asked like `Kept`: keys are on a device."""
+    """Elements that went, as far as they are asked like `Kept`: all on a device.
+
+    keys : position within the chunk; counts : where those of each chunk begin
+    """
 
     keys: Any
+    counts: Any
+    chunk_log2: int
 
 
 def encode_sum(
@@ -128,6 +133,8 @@ def encode_sum(
     states: Sequence[Any] | None,
 ) -> Encoded:
     """`encoder.encode_dense` of a sum on a device, with a residual."""
+    from .kernels.cuda.twins import Resident
+
     of_parts: list[Encoded] = []
 
     def parts(pending: Sum | None = None) -> Frame:
@@ -142,11 +149,17 @@ def encode_sum(
     if choice is None:
         parts(still)
         return of_parts[0]
-    made, keys = deviceframes.make(recipe, total, choice, whence, parts, still, residual)
+    made, found = deviceframes.make(recipe, total, choice, whence, parts, still, residual)
     frame = made.get()
     if of_parts:
         return of_parts[0]
-    sent: Any = Sent(keys[: made.stored])
+    bits: Any = total.bits
+    n, launcher = bits.size, bits.launcher
+    keys, starts = (
+        Resident(handle, handle.size, dtype, launcher.address(handle), launcher)
+        for handle, dtype in ((found.keys[: made.stored], np.uint32), (found.starts, np.uint64))
+    )
+    sent: Any = Sent(keys, starts, choose_chunk_log2(n, recipe.select.density(n)))
     return Encoded(frame, sent, [choice])
 
 
@@ -155,7 +168,7 @@ def _decision(
 ) -> tuple[Decision | None, Sum | None]:
     """What to keep, if a frame of that can be made on the device, and what is still to be added."""
     n = given.bits.size
-    if not deviceframes.is_taken(recipe, n):
+    if not deviceframes.is_taken(recipe, whence, n):
         return None, pending
     choice = deviceframes.known(recipe, given.element)
     if choice is not None:

@@ -1,8 +1,8 @@
 """Frames that are made whole on a CUDA device: three launches if the threshold is known.
 
-For what `kernels.cuda.compose` packs: one packing of keys that needs no code, and values as they
-are or as levels of a logarithm, in fields of one width. The bytes are those of the parts that
-`gcodec.encoder` puts together, which take over where anything is unusual.
+For what `kernels.cuda.compose` packs: keys by any packing but active columns, and values as they
+are or as levels of a logarithm. The bytes are those of the parts that `gcodec.encoder` puts
+together, which take over where anything is unusual.
 """
 
 from collections.abc import Callable, Hashable
@@ -20,6 +20,8 @@ from .format.elements import Element
 from .format.frame import Frame
 from .format.header import Header
 from .format.sections import build_tensors
+from .packing.compiled import rows_of
+from .packing.keys import CLASSES, KEY_PACKINGS
 from .packing.values import fixed_width
 from .quantize import Raw, ReciprocalLog
 from .request import Origin, Recipe
@@ -27,27 +29,32 @@ from .select import Threshold
 from .select.contract import Decision
 from .statistics import Sum
 
-PACKINGS: Final = {
-    "bitmap": ids.KeyCodec.BITMAP,
-    "blocks": ids.KeyCodec.BLOCKS,
-    "coo": ids.KeyCodec.COO,
-}
-OVERHEAD: Final = 6
+COLUMNS: Final = (ids.KeyCodec.COLUMNS, ids.KeyCodec.SEEDED)
+"""Packings of keys that no kernel writes."""
+
+OVERHEAD: Final = 10
 """Words of a chunk beside its fields: what is left of its planes, and a spare unit."""
 
+CODES: Final = 2 * CLASSES + 64
+"""Words of all codes, of keys and of values, and of what sections are filled up with."""
 
-def is_taken(recipe: Recipe, n: int) -> bool:
+CODED: Final = 7
+"""Bits that a key takes at most, of a code or in unary, beside a field of its width; of a value's
+sign too."""
+
+
+def is_taken(recipe: Recipe, whence: Origin, n: int) -> bool:
     """Whether a recipe's frames can be made on a device, if its selector keeps by magnitude."""
     quantize = recipe.quantize
-    as_they_are = isinstance(quantize, Raw)
     rounded = (
-        isinstance(quantize, ReciprocalLog)
-        and recipe.values == "fixed"
-        and not quantize.stochastic
-        and quantize.bits is None
+        isinstance(quantize, ReciprocalLog) and not quantize.stochastic and quantize.bits is None
     )
-    plain = recipe.scales is None and not recipe.per_tensor and recipe.keys in PACKINGS
-    return n > 0 and plain and (as_they_are or rounded)
+    if not n or recipe.scales is not None or recipe.per_tensor:
+        return False
+    columns = ids.KeyCodec.COLUMNS in KEY_PACKINGS[recipe.keys]
+    if columns and rows_of(whence.tensors)[1] >= 2:
+        return False
+    return rounded or isinstance(quantize, Raw)
 
 
 def known(recipe: Recipe, element: Element) -> Decision | None:
@@ -61,21 +68,25 @@ def known(recipe: Recipe, element: Element) -> Decision | None:
 class _Facts(NamedTuple):
     """What is the same for every gradient of a recipe and a shape.
 
-    words : as kernels read them; meta : words before the payload, at most
+    words : as kernels read them, but for those of a call; meta : words before the payload, at most
     key, value : bits of a field, at most
+    counted : whether it matters how often each level occurs
     """
 
     words: NDArray[np.uint64]
     meta: int
     key: int
     value: int
+    counted: bool
 
 
 @lru_cache(maxsize=1 << 10)
 def _facts(
-    quantize: Hashable, keys: str, element: Element, whence: Origin, chunk_log2: int, n: int,
-    xxh64: Any,
+    quantize: Hashable, keys: str, values: str, element: Element, whence: Origin, chunk_log2: int,
+    n: int, xxh64: Any,
 ) -> _Facts:  # fmt: skip
+    from .kernels.cuda import layout
+
     rows, dims = build_tensors(whence.tensors, element.type)
     starts, levels = np.empty(1, element.pattern), np.empty(0, element.pattern)
     bound_kind, bound = ids.BoundKind.EXACT, 0.0
@@ -97,13 +108,18 @@ def _facts(
     )
     width = max(min(1 << chunk_log2, n) - 1, 1).bit_length()
     value = fixed_width(2 * levels.size) if levels.size else element.bits
-    told = [chunk_log2, element.infinity, PACKINGS[keys], width, element.bits, levels.size]
-    told += [len(rows) // 8, len(dims) // 8]
+    told = np.zeros(layout.FACTS, np.uint64)
+    told[layout.CHUNK_LOG2], told[layout.INFINITY] = chunk_log2, element.infinity
+    told[layout.KEYS] = sum(1 << codec for codec in KEY_PACKINGS[keys] if codec not in COLUMNS)
+    told[layout.KEY_WIDTH], told[layout.BITS] = width, element.bits
+    told[layout.LEVELS], told[layout.FIXED] = levels.size, values == "fixed"
+    told[layout.WHOLE] = not levels.size and keys == "auto"
+    told[layout.ROWS], told[layout.DIMS] = len(rows) // 8, len(dims) // 8
     head = np.frombuffer(header.to_bytes() + rows + dims, np.uint8).view(np.uint64)
     words = np.concatenate((told, head, starts[1:-1], levels), dtype=np.uint64, casting="unsafe")
     book = 2 * levels.size * element.bits // 64
-    meta = head.size + 2 * len(ids.Section) + book + 4 * header.n_chunks + 16
-    return _Facts(words, meta, width, value)
+    meta = head.size + 2 * len(ids.Section) + book + 4 * header.n_chunks + CODES
+    return _Facts(words, meta, width, value, levels.size > 0 and values != "fixed")
 
 
 class DeviceFrame(Shown):
@@ -140,12 +156,12 @@ class DeviceFrame(Shown):
             If there was a NaN or an infinity.
         """
         if self._size < 0:
-            from .kernels.cuda import compose
+            from .kernels.cuda import layout
 
-            told = np.empty(3, np.uint64)
+            told = np.empty(layout.TOLD, np.uint64)
             self._launcher.get(self._told, told)
-            if told[0] == compose.WRITTEN:
-                self._size, self._stored = 8 * int(told[1]), int(told[2])
+            if told[layout.STATE] == layout.WRITTEN:
+                self._size, self._stored = 8 * int(told[layout.SIZE]), int(told[layout.KEPT])
             else:
                 self.__dict__.update(vars(DeviceFrame.of(self._launcher, self._parts())))
             self._told = self._held = None
@@ -203,21 +219,21 @@ def make(
     pending: Sum | None = None,
     residual: Any = None,
 ) -> tuple[DeviceFrame, Any]:
-    """Launch what makes a frame of a decision; and the keys that are collected for it.
+    """Launch what makes a frame of a decision; and what is collected for it.
 
     `parts` makes the frame if the elements are not what the selector meant, or no numbers.
     `gradient.bits` are on a device; they become a `pending` sum first. What is sent is taken off
     from `residual`, if there is one.
     """
-    from .kernels.cuda import twins
+    from .kernels.cuda import choose, layout, measure, twins
 
     bits: Any = gradient.bits
     n, launcher, kind = bits.size, bits.launcher, bits.dtype
     chunk_log2 = choose_chunk_log2(n, recipe.select.density(n))
     quantize: Any = recipe.quantize
     facts = _facts(
-        quantize, recipe.keys, gradient.element, whence._replace(step=0), chunk_log2, n,
-        recipe.kernels.xxh64,
+        quantize, recipe.keys, recipe.values, gradient.element, whence._replace(step=0),
+        chunk_log2, n, recipe.kernels.xxh64,
     )  # fmt: skip
     floor = choice.threshold + (choice.ties == 0)
     found = recipe.kernels.found(bits, floor, chunk_log2) if pending is None else None
@@ -226,19 +242,23 @@ def make(
         sums = None if pending is None else pending[:4]
         found = twins.launch_collect(bits, floor, chunk_log2, room, sums)
     room, chunks = found.keys.size, found.starts.size - 1
-    most = n if choice.kept < 0 else choice.kept
-    fields = room * (facts.key + facts.value) + n + 5 * (room // BLOCK + chunks)
-    size = facts.meta + fields // 64 + OVERHEAD * chunks
-    given = launcher.put(facts.words), *map(np.uint64, (floor, max(choice.kept, 0), most))
-    frame, told = launcher.empty(size, np.uint64), launcher.zeros(3, np.uint64)
-    progress, widths = (
-        launcher.zeros(1 + chunks, np.uint64),
-        launcher.empty(room // BLOCK + chunks, np.uint32),
-    )
-    off = launcher.empty(0, kind) if residual is None else residual.view(kind).handle
-    kept = found.starts, found.keys, found.values, found.top
-    launcher.launch(f"write_chunks_{kind}", chunks, *given, *kept, progress, widths, off, frame)
-    rest = found.starts, found.top, progress, np.uint64(whence.step), frame, told
-    launcher.launch(f"seal_{found.top.dtype}", 1, *given, np.uint64(room), *rest)
-    held = given, found, progress, widths, gradient
-    return DeviceFrame(launcher, frame, told, held, parts), found.keys
+    words = facts.words.copy()
+    words[layout.LOW], words[layout.STEP] = floor, whence.step
+    words[layout.LEAST] = max(choice.kept, 0)
+    words[layout.MOST] = n if choice.kept < 0 else choice.kept
+    fields = room * (facts.key + facts.value + CODED) + n + 5 * (room // BLOCK + chunks)
+    empty, rounded = launcher.empty, isinstance(quantize, ReciprocalLog)
+    frame = empty(facts.meta + fields // 64 + OVERHEAD * chunks, np.uint64)
+    plan, given = launcher.zeros(layout.PLAN, np.uint64), launcher.put(words)
+    numbers = empty(room if rounded else 0, np.uint32)
+    widths = empty(room // BLOCK + chunks, np.uint32)
+    counted = empty(chunks * measure.NUMBERS if facts.counted else 0, np.uint32)
+    measures, tables = empty(chunks * measure.ROW, np.uint32), empty(choose.TABLES, np.uint32)
+    off = empty(0, kind) if residual is None else residual.view(kind).handle
+    kept = given, found.starts, found.keys, found.values
+    work = numbers, widths, counted, measures, tables, plan, frame
+    launcher.launch(f"measure_chunks_{kind}", chunks, *kept, found.top, *work)
+    rest = numbers, widths, tables, plan, off, frame
+    launcher.launch(f"write_chunks_{kind}", chunks, *kept, *rest)
+    held = kept, work, gradient
+    return DeviceFrame(launcher, frame, plan[: layout.TOLD], held, parts), found

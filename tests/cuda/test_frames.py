@@ -10,14 +10,15 @@ from ptx.host import OnDevice, host_device
 
 import gcodec
 from gcodec.format.elements import FLOAT32
-from gcodec.kernels.cuda import planes
 
 pytestmark = pytest.mark.cuda
 
 HOW = [{"seed": seed, "resident": resident} for seed, resident in SCHEDULES]
-PACKINGS = ("blocks", "bitmap", "coo")
+PACKINGS = ("auto", "bitmap", "blocks", "coo", "delta", "rice")
 RAW = "threshold:threshold=2"
 LEVELS = "reclog:threshold=2,per_octave=8,values=fixed"
+CODED = "reclog:threshold=2,per_octave=8"
+RECIPES = (RAW, LEVELS, CODED)
 
 
 def gradient(n, seed=0, share=0.02):
@@ -36,7 +37,7 @@ def made(codec, array, how=HOW[1], **what):
         frame = codec.encode_on_device(given, **what)
         assert frame.stored is not None
     assert [name.partition("_uint")[0] for name in device[0].launched][-2:] == [
-        "write_chunks", "seal",
+        "measure_chunks", "write_chunks",
     ]  # fmt: skip
     return frame.get()
 
@@ -46,23 +47,28 @@ def check(recipe, array, how=HOW[1], **what):
     assert made(codec, array, how, **what).tobytes() == codec.encode(array, **what).tobytes()
 
 
-@pytest.mark.parametrize("recipe", [RAW, LEVELS])
+@pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("keys", PACKINGS)
 def test_the_bytes_of_the_cpu(keys, recipe):
-    for n, how in product((1, 63, 64, 65, 4_097, 70_001), HOW):
-        check(f"{recipe},keys={keys}", gradient(n, seed=n), how, name="w", step=1 << 40)
+    for number, n in enumerate((1, 63, 64, 65, 4_097, 70_001, 70_001, 70_001)):
+        array = gradient(n, seed=n)
+        check(f"{recipe},keys={keys}", array, HOW[number % 3], name="w", step=1 << 40)
 
 
 @pytest.mark.parametrize("keys", PACKINGS)
 def test_types(keys):
     for kind in KINDS.values():
-        for recipe in ("threshold:threshold=3", "reclog:threshold=3,values=fixed"):
+        for recipe in (
+            "threshold:threshold=3",
+            "reclog:threshold=3",
+            "reclog:threshold=3,values=fixed",
+        ):
             check(f"{recipe},keys={keys}", make(kind, 3, 9_000))
 
 
 @pytest.mark.parametrize("keys", PACKINGS)
 def test_selectors(keys):
-    for recipe in ("topk:k=129", "reclog:k=64,values=fixed", "quantile:ratio=0.02"):
+    for recipe in ("topk:k=129", "reclog:k=64", "reclog:k=64,values=fixed", "quantile:ratio=0.02"):
         check(f"{recipe},keys={keys}", gradient(40_000))
 
 
@@ -86,20 +92,148 @@ class Many(gcodec.Threshold):
         return 0.75
 
 
+class ManyLargest(gcodec.TopK):
+    """The same, of exactly the largest."""
+
+    def density(self, n):
+        return 0.75
+
+
+def packed(recipe, keys, array, how=HOW[1], k=None):
+    """A frame of chunks of 4,096, made there and by the CPU."""
+    plain = gcodec.get_codec(recipe)
+    select = Many(2.0) if k is None else ManyLargest(k=k)
+    codec = gcodec.Codec(select, plain.quantize, keys=keys, values=plain.values)
+    frame = made(codec, array, how)
+    assert frame.tobytes() == codec.encode(array).tobytes()
+    return gcodec.inspect(frame)
+
+
 @pytest.mark.parametrize("keys", PACKINGS)
 def test_edges_of_blocks_and_empty_chunks(keys):
     array = runs(COUNTS)
-    for recipe, how in product((RAW, LEVELS), HOW):
-        plain = gcodec.get_codec(recipe)
-        codec = gcodec.Codec(Many(2.0), plain.quantize, keys=keys, values=plain.values)
-        frame = made(codec, array, how)
-        assert frame.tobytes() == codec.encode(array).tobytes()
-    assert gcodec.inspect(frame).header["n_chunks"] == len(COUNTS)
+    for recipe, how in product(RECIPES, HOW):
+        assert packed(recipe, keys, array, how).header["n_chunks"] == len(COUNTS)
+
+
+def where(kind, rng, chunk=4_096):
+    """Positions in a chunk that one packing is good for."""
+    match kind:
+        case "all":
+            return np.arange(chunk)
+        case "bitmap":
+            return np.flatnonzero(rng.random(chunk) < 0.5)
+        case "coo":
+            return np.sort(rng.permutation(chunk)[:3])
+        case "rice":
+            return np.flatnonzero(rng.random(chunk) < 0.04)
+        case "blocks":
+            return np.arange(0, chunk, 8) + rng.integers(0, 8, chunk // 8)
+        case "delta":
+            gaps = 2 ** rng.choice(9, 200, p=[0.5, 0.2, *[0.3 / 7] * 7])
+            return np.cumsum(gaps)[np.cumsum(gaps) < chunk]
+
+
+def mixed(kinds, seed=0):
+    """Chunks of these kinds, and elements in them that all differ."""
+    rng, chunks = np.random.default_rng(seed), []
+    for kind in kinds:
+        own, places = np.zeros(4_096, np.float32), where(kind, rng)
+        own[places] = rng.uniform(2.1, 9, places.size) * rng.choice([-1, 1], places.size)
+        chunks.append(own)
+    return np.concatenate(chunks)
+
+
+MIXTURES = (
+    ("all", "bitmap", "coo", "rice", "rice", "delta", "blocks"),
+    ("all",),
+    ("all", "all"),
+    ("coo", "coo", "rice", "blocks"),
+    ("delta", "delta", "rice", "delta", "coo", "delta"),
+    ("delta", "bitmap", "delta", "rice", "rice", "rice", "delta", "rice", "rice", "rice"),
+    *[("delta",) * number + ("rice",) * number for number in (3, 17)],
+)
+
+
+@pytest.mark.parametrize("recipe", ["topk", "reclog:per_octave=4", "reclog:values=fixed"])
+def test_the_smallest_packing_of_each_chunk(recipe):
+    seen, codes = set(), set()
+    for seed, kinds in enumerate(MIXTURES):
+        array = mixed(kinds, seed)
+        for keys in ("auto", "delta"):
+            said = packed(recipe, keys, array, HOW[seed % 3], int(np.count_nonzero(array)))
+            seen |= set(said.key_codecs)
+            codes.add(said.section_bytes.get("KEYCODES", 0) // 16)
+    assert seen == {"all", "bitmap", "blocks", "coo", "delta", "rice"}
+    assert {0, 1, 2} <= codes
+
+
+def valued(levels, signs, seed=0, per_chunk=700, chunks=3):
+    """Chunks whose elements have levels, of eight an octave, drawn by some law."""
+    rng, parts = np.random.default_rng(seed), []
+    for number in range(chunks):
+        own, places = np.zeros(4_096, np.float32), np.sort(rng.permutation(4_096)[:per_chunk])
+        drawn = levels(rng, number, per_chunk)
+        own[places] = 2.2 * 2 ** (drawn / 8) * signs(rng, number, per_chunk)
+        parts.append(own)
+    return np.concatenate(parts)
+
+
+LAWS = {
+    "few are frequent": lambda rng, _, size: rng.geometric(0.4, size) % 60,
+    "half of one level": lambda rng, _, size: rng.integers(0, 16, size) * (rng.random(size) < 0.5),
+    "about evenly": lambda rng, _, size: rng.integers(0, 50, size),
+    "one in each chunk": lambda rng, number, size: np.full(size, 3 * number),
+    "far apart": lambda rng, _, size: 2 ** rng.integers(0, 7, size) - 1,
+    "very few": lambda rng, _, size: (rng.random(size) < 0.002) * rng.integers(1, 90, size),
+}
+SIGNS = {
+    "any": lambda rng, _, size: rng.choice([-1, 1], size),
+    "positive": lambda rng, _, size: np.ones(size),
+    "mostly negative": lambda rng, _, size: np.where(rng.random(size) < 0.02, 1, -1),
+}
+
+
+def test_the_smallest_packing_of_values():
+    seen = set()
+    for seed, (law, signs) in enumerate(product(LAWS.values(), SIGNS.values())):
+        for per_chunk in (700, 129, 1) if signs is SIGNS["any"] else (700,):
+            array = valued(law, signs, seed, per_chunk)
+            seen |= set(packed(CODED, "blocks", array, HOW[seed % 3]).value_codecs)
+    assert seen == {
+        "fixed", "huffman", "rice", "sign", "signed_fixed", "signed_huffman", "signed_rice",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("levels", [126, 127, 128, 200])
+def test_many_levels(levels):
+    """With that of the threshold, more than 128 are not counted on the device."""
+    drawn = np.append(np.arange(levels), np.zeros(2_000))
+    array = (2.2 * 2 ** (drawn / 8)).astype(np.float32)
+    array[::3] *= -1
+    for recipe in (CODED, LEVELS):
+        codec = gcodec.get_codec(f"{recipe},keys=rice")
+        with host_device():
+            frame = codec.encode_on_device(OnDevice(array))
+            assert (frame.stored is None) == (recipe is CODED and levels > 127)
+            assert frame.get().tobytes() == codec.encode(array).tobytes()
+
+
+@pytest.mark.parametrize("share", [0.9, 0.99])
+def test_a_chunk_that_is_smaller_whole(share):
+    """With zeros where nothing was kept: what the CPU makes of it."""
+    rng = np.random.default_rng(0)
+    array = np.where(rng.random(4_000) < share, rng.uniform(3, 9, 4_000), 0).astype(np.float32)
+    codec = gcodec.get_codec("threshold:threshold=2")
+    with host_device():
+        frame = codec.encode_on_device(OnDevice(array))
+        assert (frame.stored is None) == (share > 0.9)
+        assert frame.get().tobytes() == codec.encode(array).tobytes()
 
 
 @pytest.mark.parametrize("keys", PACKINGS)
 def test_nothing_is_kept(keys):
-    for recipe in (RAW, LEVELS):
+    for recipe in RECIPES:
         check(f"{recipe},keys={keys}", np.ones(9_000, np.float32))
 
 
@@ -108,8 +242,8 @@ def test_shapes_and_tensors_and_senders(keys):
     array = gradient(12_000)
     layout = [("a", (3_000,)), ("b", ()), ("c", (8_999, 1))]
     many = [(str(number), (80,)) for number in range(150)]  # more words than threads
-    for recipe in (f"{RAW},keys={keys}", f"{LEVELS},keys={keys}"):
-        check(recipe, array.reshape(3, 40, 100), sender=(3, 8))
+    for recipe in (f"{name},keys={keys}" for name in RECIPES):
+        check(recipe, array.reshape(-1, 1, 1), sender=(3, 8))
         check(recipe, np.array(7, np.float32))  # no dimensions: no section of them
         check(recipe, array, tensors=layout, name="bucket")
         check(recipe, array, tensors=many)
@@ -122,7 +256,8 @@ def test_levels_at_the_ends_of_their_ranges():
     bits = bits[(bits > 1 << 29) & (bits < 1 << 30)]
     array = bits.view(np.float32) * np.where(np.arange(bits.size) % 3, 1, -1).astype(np.float32)
     for keys, threshold in product(PACKINGS, (0, 1e-3, float(array.max()))):
-        check(f"reclog:threshold={threshold},per_octave=4,values=fixed,keys={keys}", array)
+        for values in ("fixed", "auto") if threshold else ("fixed",):
+            check(f"reclog:threshold={threshold},per_octave=4,values={values},keys={keys}", array)
 
 
 def test_the_least_and_the_largest_begin_a_level():
@@ -140,7 +275,9 @@ def test_launches_and_no_wait():
     array, codec = gradient(40_000), gcodec.get_codec(f"{LEVELS},keys=blocks")
     with host_device() as device:
         frame = codec.encode_on_device(OnDevice(array))
-        assert device[0].launched == ["collect_uint32", "write_chunks_uint32", "seal_uint32"]
+        assert device[0].launched == [
+            "collect_uint32", "measure_chunks_uint32", "write_chunks_uint32",
+        ]  # fmt: skip
         assert device[0].waits == device[0].copied == 0
         expected = codec.encode(array)
         assert frame.nbytes == len(frame) == expected.nbytes
@@ -171,8 +308,9 @@ OF_PARTS = {
     "no room": (f"{RAW},keys=blocks", np.full(9_000, 3, np.float32)),
     "ties": ("topk:k=70,keys=coo", np.ones(9_000, np.float32)),
     "one tie more": ("topk:k=70,keys=coo", np.float32(runs([71]) > 0)),
-    "codes of keys": (f"{RAW},keys=delta", gradient(9_000)),
-    "codes of values": ("reclog:ratio=0.01,keys=coo", gradient(9_000)),
+    "columns": (f"{RAW},keys=auto", gradient(9_000).reshape(90, 100)),
+    "columns alone": (f"{RAW},keys=columns", gradient(9_000).reshape(90, 100)),
+    "levels of so many bits": ("reclog:ratio=0.01,bits=4,keys=coo", gradient(9_000)),
     "all": ("signum:keys=coo", gradient(900)),
     "nothing": ("topk:k=9,keys=coo", gradient(0)),
 }
@@ -211,7 +349,3 @@ def test_what_is_not_finite(bad):
         frame = gcodec.get_codec(f"{RAW},keys=coo").encode_on_device(OnDevice(array), name="w")
         with pytest.raises(gcodec.NonFiniteError, match=r"'w' has 2 NaN .* flat index 77"):
             len(frame)
-
-
-def test_a_block_is_what_the_format_says():
-    assert planes.PER_LANE * 32 == planes.BLOCK

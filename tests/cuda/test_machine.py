@@ -174,6 +174,30 @@ def test_a_block_that_waits_for_another_is_let_go_on(seed):
     assert data[0] == 9
 
 
+def last_of_blocks(order="acq_rel", before="bar.sync 0;"):
+    """Each thread writes its number; the last block to arrive adds one to those of the first."""
+    return (
+        f"st.global.u32 [%rd3], %r1; {before} setp.ne.u32 %p1, %r1, 0; @%p1 bra $wait; "
+        f"atom.{order}.gpu.global.add.u32 %r6, [%rd1+400], 1; st.shared.u32 [%rd5], %r6; "
+        f"$wait: bar.sync 0; ld.shared.u32 %r6, [%rd5]; "
+        "setp.ne.u32 %p2, %r6, 102; @%p2 bra $end; sub.s64 %rd4, %rd4, %rd5; "
+        "add.s64 %rd4, %rd4, %rd1; ld.global.u32 %r7, [%rd4]; add.u32 %r7, %r7, 1; "
+        "st.global.u32 [%rd3], %r7; $end:"
+    )
+
+
+@pytest.mark.parametrize("seed", [None, 1, 2, 3])
+def test_blocks_are_ordered_by_acq_rel(seed):
+    data, _ = run(last_of_blocks(), size=128, grid=3, seed=seed, resident=3)
+    assert data[:96].sum() == 3 * 496 + 32
+
+
+@pytest.mark.parametrize("what", [{"order": "relaxed"}, {"before": ""}])
+def test_blocks_are_not_ordered_by_less(what):
+    with pytest.raises(DeviceError, match="race"):
+        run(last_of_blocks(**what), size=128, grid=3)
+
+
 def test_read_only_arrays_are_not_written():
     array = np.zeros(64, np.uint32)
     array.setflags(write=False)

@@ -17,5 +17,5 @@ def test_barriers_and_published_words_matter(name):
 
 
 def test_what_is_sound_survives():
-    text = mutants.compiled.ptx("seal_uint32")
-    assert mutants.survives(mutants.Mutant("seal_uint32", "none", "", text))
+    text = mutants.compiled.ptx("write_chunks_uint32")
+    assert mutants.survives(mutants.Mutant("write_chunks_uint32", "none", "", text))

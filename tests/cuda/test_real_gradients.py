@@ -19,6 +19,10 @@ PACKED_THERE = (
     "topk:ratio=0.001,keys=bitmap",
     "reclog:ratio=0.01,per_octave=8,keys=coo,values=fixed",
     "quantile:ratio=0.01,keys=blocks",
+    "topk:ratio=0.01",
+    "reclog:ratio=0.01,per_octave=4",
+    "reclog:threshold=1e-3,keys=delta",
+    "topk:ratio=0.001,keys=rice",
 )
 ALL = (
     *(name for name in RECIPES if name not in ("threshold", *NOT_THERE)),
@@ -68,7 +72,7 @@ def test_decoded_and_added(gradient_file, recipe):
     assert sums.tobytes() == array.tobytes()
 
 
-@pytest.mark.parametrize("recipe", [*PACKED_THERE, "topk:ratio=0.01", "reclog:ratio=0.01"])
+@pytest.mark.parametrize("recipe", PACKED_THERE)
 def test_error_feedback(gradient_file, recipe):
     array, codec = load(gradient_file), gcodec.get_codec(recipe)
     ours, theirs = gcodec.ErrorFeedback(codec), gcodec.ErrorFeedback(codec)

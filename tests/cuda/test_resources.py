@@ -21,9 +21,9 @@ TABLE = Path(__file__).with_name("resources.json")
 REGISTERS, SHARED = 64, 16_384
 """A block's budget: 1,024 threads of a multiprocessor at once, and 12 blocks' shared memory."""
 
-OF_WHAT_IS_KEPT = "write_chunks"
-MORE_REGISTERS = 96
-"""Of kernels that see only what was kept: 640 threads."""
+OF_WHAT_IS_KEPT = "_chunks"
+MORE_REGISTERS, MORE_SHARED = 128, 20_480
+"""Of kernels that see only what was kept: 512 threads."""
 
 DOUBLES = re.compile("uint64|float64|tail_sums")
 """Kernels that have business with float64."""
@@ -65,7 +65,7 @@ def test_budget_and_table(name, capability, tmp_path):
     assert found["spills"] == 0
     of_all = OF_WHAT_IS_KEPT not in name
     assert found["registers"] <= (REGISTERS if of_all else MORE_REGISTERS)
-    assert found["shared"] <= SHARED
+    assert found["shared"] <= (SHARED if of_all else MORE_SHARED)
     assert found["float64"] == 0 or DOUBLES.search(name)
     assert not re.search(r"\.local\b|\bcall\b|\btrap\b|\.approx", ptx(name, capability))
     if VECTORS.search(name):

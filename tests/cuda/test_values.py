@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from ptx.compiled import SCHEDULES, launch
 
+from gcodec.arrays import widen
+from gcodec.format.elements import ELEMENTS
 from gcodec.kernels import load
 
 pytestmark = pytest.mark.cuda
@@ -50,3 +52,36 @@ def check_sums(counts, number, **how):
         assert found.tobytes() == expected.tobytes()
     cpu.settle(out, keys, table, log2, values)
     assert found.tobytes() == out.tobytes()
+
+
+@pytest.mark.parametrize("name", ["float16", "bfloat16"])
+def test_every_pattern_of_16_bits_is_widened(name):
+    """NaN stays one."""
+    (element,) = (each for each in ELEMENTS.values() if each.name == name)
+    bits, out = np.arange(1 << 16, dtype=np.uint16), np.empty(1 << 16, np.uint32)
+    launch(f"widen_{name}", (1 << 16) // 256, bits, out, **schedules[1])
+    expected = widen(bits, element)
+    numbers = ~np.isnan(expected)
+    assert (
+        out.view(np.float32)[numbers].view(np.uint32) == expected[numbers].view(np.uint32)
+    ).all()
+    assert np.isnan(out.view(np.float32)[~numbers]).all()
+    few = np.full(300, 7, np.uint32)
+    launch(f"widen_{name}", 2, bits[1 : 1 + 299], few[:299], **schedules[1])
+    assert (few[:299] == out[1:300]).all()
+    assert few[299] == 7
+
+
+@pytest.mark.parametrize("number", [np.float32, np.float64])
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_correct(number, nesterov):
+    """Sizes about that of a block; products that a fused operation would round otherwise."""
+    rng = np.random.default_rng(0)
+    for size, how in product((1, 255, 256, 257, 1_000), schedules):
+        given = [rng.standard_normal(size).astype(number) for _ in range(3)]
+        expected = np.empty((2, size), number)
+        cpu.correct(*given, number(0.9), nesterov, *expected)
+        out = np.empty((2, size), number)
+        name = f"correct_{np.dtype(number).name}"
+        launch(name, -(-size // 256), *given, 0.9, nesterov, *out, **how)
+        assert out.tobytes() == expected.tobytes()

@@ -9,6 +9,7 @@ from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -62,8 +63,11 @@ def _stamp():
 
 def compile_ptx(name):
     """PTX of a kernel for each of CAPABILITIES, from one lowering; needs no device."""
+    from numba.cuda import dispatcher
     from numba.cuda.compiler import _compile_pyfunc_with_fixup
 
+    # a device function is lowered for what is said to be there
+    dispatcher.get_current_device = lambda: SimpleNamespace(compute_capability=CAPABILITIES[0])
     entry = registry.kernels()[name]
     library, _ = _compile_pyfunc_with_fixup(
         entry.function(), entry.signature(), device=False, cc=CAPABILITIES[0], abi="numba"

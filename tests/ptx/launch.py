@@ -69,7 +69,8 @@ class _Launch(ctypes.Structure):
         ("arrays", ctypes.POINTER(_Array)),
         *[(name, ctypes.c_uint64) for name in (
             "instructions", "requested", "sectors", "requests", "atomics", "barriers")],
-        *[(name, ctypes.c_uint32) for name in ("fault", "site", "block", "thread")],
+        *[(name, ctypes.c_uint32) for name in ("fault", "site", "block", "thread", "stamps")],
+        ("releases", ctypes.c_void_p),
     ]  # fmt: skip
 
 

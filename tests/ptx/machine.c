@@ -5,7 +5,9 @@ read-only, misalignment; barriers that not every thread of the block reaches, at
 shuffles and matches of lanes that are absent, at another place, or not in their own mask; and races
 of plain accesses. Two accesses race if one of them writes, they are of different threads, and
 neither a barrier nor (within a warp) a `bar.warp.sync` lies between; not if both are atomic. Threads
-of different blocks are ordered by nothing. Shared memory and registers start as garbage.
+of different blocks are ordered only by `acq_rel`: what a thread did before its own, and others of
+its block before the barrier before that, comes before what a thread does after a later one, and
+others of its block after the next barrier. Shared memory and registers start as garbage.
 
 `step` is the kernel, from another file. */
 
@@ -40,7 +42,12 @@ static int ordered(Thread *t, uint32_t other, uint32_t when, uint32_t when_warp)
   Block *block = t->block;
   uint32_t threads = block->launch->threads, me = block->number * threads + t->id;
   if (other == me) return 1;
-  if (other / threads != block->number) return 0;
+  if (other / threads != block->number) {
+    Release *r = block->launch->releases + other / threads;
+    int met = block->acquired && (block->epoch != block->acquired_epoch || t->id == block->acquirer);
+    return met && r->stamp && r->stamp < block->acquired &&
+           (when < r->epoch || (when == r->epoch && other % threads == r->thread));
+  }
   if (when != block->epoch) return 1;
   uint32_t warp = t->id / LANES;
   return other % threads / LANES == warp && when_warp != block->warp_epochs[warp];
@@ -84,6 +91,14 @@ static int note(Thread *t, Shadow *s, int kind, int shared) {
   }
   s->reader = me, s->read = now, s->read_warp = now_warp, s->readers = readers;
   return 1;
+}
+
+void meet(Thread *t) {
+  Block *block = t->block;
+  Launch *launch = block->launch;
+  uint32_t stamp = ++launch->stamps;
+  launch->releases[block->number] = (Release){ stamp, block->epoch, t->id };
+  block->acquired = stamp, block->acquired_epoch = block->epoch, block->acquirer = t->id;
 }
 
 static void touch(Thread *t, uint64_t address, uint32_t size, int site) {
@@ -210,7 +225,7 @@ static int together(Block *block, uint32_t warp, uint32_t count) {
 
 static void start(Block *block, uint32_t number) {
   uint32_t threads = block->launch->threads, warps = (threads + LANES - 1) / LANES;
-  block->number = number, block->epoch = ++epochs, block->live = 1;
+  block->number = number, block->epoch = ++epochs, block->live = 1, block->acquired = 0;
   for (uint32_t w = 0; w < warps; w++) block->warp_epochs[w] = ++epochs;
   memset(block->shared, 0xCD, block->launch->shared);
   memset(block->threads, 0xCD, threads * (sizeof(Thread) + block->launch->registers));
@@ -284,6 +299,7 @@ EXPORT int launch(Launch *launch, const char *parameters) {
   uint32_t *order = malloc(4 * launch->blocks + 4);
   Block *blocks = calloc(resident + 1, sizeof(Block));
   epochs = 0;
+  launch->releases = calloc(launch->blocks + 1, sizeof(Release));
   random_state = launch->seed * 0x9E3779B97F4A7C15ull | 1;
   for (uint32_t i = 0; i < launch->blocks; i++) order[i] = i;
   if (launch->seed)
@@ -318,6 +334,6 @@ EXPORT int launch(Launch *launch, const char *parameters) {
     free(b->shared), free(b->shadow), free(b->threads), free(b->warp_epochs), free(b->visits);
     free(b->touched);
   }
-  free(order), free(blocks);
+  free(order), free(blocks), free(launch->releases);
   return launch->fault;
 }

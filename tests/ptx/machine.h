@@ -25,12 +25,19 @@ typedef struct {
   Shadow *shadow;
 } Array;
 
+/* A block's last `acq_rel`: which of all, and when its thread made it; none if 0. */
+typedef struct {
+  uint32_t stamp, epoch, thread;
+} Release;
+
 typedef struct {
   uint64_t n_arrays, blocks, threads, resident, seed, checked, counting, limit;
   uint64_t sites, shared, grain, registers;
   Array *arrays;
   uint64_t instructions, requested, sectors, requests, atomics, barriers;
   uint32_t fault, site, block, thread;
+  uint32_t stamps;
+  Release *releases;
 } Launch;
 
 typedef struct Block Block;
@@ -47,6 +54,7 @@ struct Block {
   Launch *launch;
   const char *parameters;
   uint32_t number, epoch, *warp_epochs, *visits, n_touched, room;
+  uint32_t acquired, acquired_epoch, acquirer;
   uint64_t *touched;
   char *shared, *threads;
   Shadow *shadow;
@@ -55,6 +63,9 @@ struct Block {
 
 /* Where an access goes, or NULL once it is found to be at fault; `shared` is 2 if that is not known. */
 char *place(Thread *t, uint64_t address, uint32_t size, int kind, int shared, int site);
+
+/* An `acq_rel` of a thread: it orders blocks, by whatever word. */
+void meet(Thread *t);
 
 /* A number that the seed of a launch gives. */
 uint32_t draw(void);

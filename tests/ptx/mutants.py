@@ -3,6 +3,7 @@
 Mutants are generated from a kernel's text, not chosen:
 
 - barrier: a `bar.sync` or `bar.warp.sync` is gone;
+- order: an atomic orders nothing but itself;
 - bound: an integer comparison takes in one more number, or one fewer;
 - publish: a word for other blocks has the other flag, or one more, or two tickets are drawn;
 - unpublished: a word for other blocks is not written, which may only make them look further back.
@@ -41,13 +42,19 @@ def test_module(file):
 
 U32, F32 = (np.uint32,), (np.float32,)
 PLACES = [(np.uint32, shift) for shift in (0, 1)]
-PACKINGS = [("blocks",), ("bitmap",), ("coo",)]
+PACKINGS = [("auto",), ("delta",), ("rice",), ("blocks",), ("bitmap",), ("coo",)]
 FED_BACK = [
     ("threshold:threshold=4,keys=coo", np.float32),
     ("reclog:threshold=4,per_octave=4,values=fixed,keys=blocks", np.float32),
+    ("reclog:ratio=0.02,per_octave=4", np.float32),
 ]
+MIXED = [("topk",), ("reclog:per_octave=4",)]
 FRAMES = [
     ("test_frames", "test_edges_of_blocks_and_empty_chunks", PACKINGS),
+    ("test_frames", "test_the_smallest_packing_of_each_chunk", MIXED),
+    ("test_frames", "test_the_smallest_packing_of_values", [()]),
+    ("test_frames", "test_a_chunk_that_is_smaller_whole", [(0.9,), (0.99,)]),
+    ("test_frames", "test_many_levels", [(127,), (128,)]),
     ("test_frames", "test_nothing_is_kept", PACKINGS),
     ("test_frames", "test_levels_at_the_ends_of_their_ranges", [()]),
     ("test_frames", "test_the_least_and_the_largest_begin_a_level", [()]),
@@ -73,6 +80,8 @@ CASES = {
     "take_uint32": [("test_selection", "test_take", [U32])],
     "scatter_uint32": [("test_values", "test_scatter_and_accumulate", [F32])],
     "accumulate_float32": [("test_values", "test_scatter_and_accumulate", [F32])],
+    "correct_float32": [("test_values", "test_correct", [(np.float32, True)])],
+    "widen_float16": [("test_values", "test_every_pattern_of_16_bits_is_widened", [("float16",)])],
     "insert_float32": [
         ("test_sketch", "test_insert_of_every_number_of_rows", [(1, 3)]),
         ("test_sketch", "test_insert", [F32]),
@@ -81,7 +90,7 @@ CASES = {
         ("test_sketch", "test_estimate", [(rows, np.float32) for rows in range(1, 8)])
     ],
     "write_chunks_uint32": FRAMES,
-    "seal_uint32": FRAMES,
+    "measure_chunks_uint32": FRAMES,
 }
 """Tests of each kernel that mutants of it are run through."""
 
@@ -95,7 +104,7 @@ class Mutant(NamedTuple):
     text: str
 
 
-def of(name, kinds=("barrier", "bound", "publish", "unpublished")):
+def of(name, kinds=("barrier", "order", "bound", "publish", "unpublished")):
     """All mutants of a kernel."""
     text = compiled.ptx(name)
     found = []
@@ -115,8 +124,15 @@ def of(name, kinds=("barrier", "bound", "publish", "unpublished")):
             swapped = f"xor.b64 {operand}, {operand}, {(3 << 62) - (1 << 64)}; "
             other = f"add.s64 {operand}, {operand}, 1; "
             changes += [("publish", each + whole.strip()) for each in (swapped, other)]
-        if opcode.startswith("atom.global") and ".add" in opcode and rest.rstrip().endswith(", 1"):
+        if (
+            opcode.startswith("atom")
+            and ".global" in opcode
+            and ".add" in opcode
+            and rest.rstrip().endswith(", 1")
+        ):
             changes.append(("publish", whole[: whole.rindex("1")] + "2;"))
+        if ".acq_rel" in opcode:
+            changes.append(("order", whole.replace(".acq_rel", ".relaxed")))
         for kind, changed in changes:
             if kind in kinds:
                 mutated = text[: match.start()] + "\n" + changed + text[match.end() :]

@@ -15,7 +15,7 @@ from . import compiled, find_compiler
 from .mutants import test_module
 
 KINDS, WIDE = (np.uint16, np.uint32, np.uint64), (np.uint32, np.uint64)
-PACKINGS = ("blocks", "bitmap", "coo")
+PACKINGS = ("auto", "bitmap", "blocks", "coo", "delta", "rice")
 CALLS = (
     ("test_selection", "test_collect", [(kind,) for kind in KINDS]),
     ("test_selection", "test_collect_sum", [(kind, 1) for kind in WIDE]),
@@ -25,7 +25,10 @@ CALLS = (
     ("test_selection", "test_tail_sums", [(np.float32,), (np.float64,)]),
     ("test_selection", "test_what_there_is_no_room_for_is_counted", [()]),
     ("test_values", "test_scatter_and_accumulate", [(np.float16,), (np.float32,), (np.float64,)]),
-    ("test_frames", "test_types", [(keys,) for keys in PACKINGS]),
+    ("test_values", "test_correct", [(np.float32, False), (np.float64, True)]),
+    ("test_values", "test_every_pattern_of_16_bits_is_widened", [("float16",), ("bfloat16",)]),
+    ("test_frames", "test_types", [(keys,) for keys in PACKINGS[:2]]),
+    ("test_frames", "test_the_smallest_packing_of_each_chunk", [("reclog:per_octave=4",)]),
     ("test_frames", "test_edges_of_blocks_and_empty_chunks", [(keys,) for keys in PACKINGS]),
     ("test_frames", "test_as_many_as_there_is_room_for", [(4_096,)]),
     ("test_sketch", "test_insert_of_every_number_of_rows", [(1, 3)]),

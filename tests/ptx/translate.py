@@ -263,7 +263,11 @@ class Translator(Arithmetic):
     def on_atom(self, modes, operands, target=None):
         *modes, kind = modes
         known = [mode for mode in modes if mode in ATOMIC]
-        if len(known) != 1 or set(modes) - set(SPACES) - set(ATOMIC) - {"relaxed", "gpu"}:
+        if len(known) != 1 or set(modes) - set(SPACES) - set(ATOMIC) - {
+            "relaxed",
+            "acq_rel",
+            "gpu",
+        }:
             return None
         if kind[0] == "f":
             return None  # the order of additions would show
@@ -273,6 +277,8 @@ class Translator(Arithmetic):
         for name, operand in zip("xy", rest, strict=False):
             code += f"{c_type(kind)} {name} = {self.value(operand, kind)};"
         code += f"{c_type(kind)} z = {ATOMIC[known[0]]}; memcpy(p, &z, sizeof z);"
+        if "acq_rel" in modes:
+            code += "meet(t);"
         code += self.assign(target, kind, "old")
         return code + f"if (t->block->launch->seed && draw() % 4 == 0) {{ {self.wait('RUN')} }}"
 

@@ -21,15 +21,15 @@ def digest(cuda):
     All lanes of a warp call one, with the same arguments but for the lane, and get the hash.
     """
 
-    @cuda.jit(device=True, inline="always")
+    @cuda.jit(device=True, forceinline=True)
     def rotate(x, by):
         return (x << np.uint64(by)) | (x >> np.uint64(64 - by))
 
-    @cuda.jit(device=True, inline="always")
+    @cuda.jit(device=True, forceinline=True)
     def mix(own, word):
         return rotate(own + word * P2, 31) * P1
 
-    @cuda.jit(device=True, inline="always")
+    @cuda.jit(device=True, forceinline=True)
     def stripes(words, at, size, seed, lane):
         """Up to the last whole stripe of four words, and as if there were no more."""
         part = lane % CHECKERS
@@ -56,7 +56,7 @@ def digest(cuda):
         h = (h ^ mix(ZERO, c)) * P1 + P4
         return (h ^ mix(ZERO, d)) * P1 + P4
 
-    @cuda.jit(device=True, inline="always")
+    @cuda.jit(device=True, forceinline=True)
     def rest(h, words, at, size):
         """Words after the last whole stripe."""
         done = size - size % FOUR
@@ -65,18 +65,18 @@ def digest(cuda):
             done += ONE
         return h
 
-    @cuda.jit(device=True, inline="always")
+    @cuda.jit(device=True, forceinline=True)
     def avalanche(h):
         h = (h ^ (h >> np.uint64(33))) * P2
         h = (h ^ (h >> np.uint64(29))) * P3
         return h ^ (h >> np.uint64(32))
 
-    @cuda.jit(device=True, inline="always")
+    @cuda.jit(device=True, forceinline=True)
     def of_words(words, at, size, seed, lane):
         h = stripes(words, at, size, seed, lane) + size * np.uint64(8)
         return avalanche(rest(h, words, at, size))
 
-    @cuda.jit(device=True, inline="always")
+    @cuda.jit(device=True, forceinline=True)
     def of_words_and_half(words, at, size, half, lane):
         """Without a seed; `half` are the last four bytes."""
         h = stripes(words, at, size, ZERO, lane) + size * np.uint64(8) + FOUR

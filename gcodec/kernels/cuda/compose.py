@@ -1,74 +1,38 @@
 """A frame on CUDA, from collected elements: two kernels after `collect`, and no word to the host.
 
-For keys of one packing that needs no code (COO, bitmap, blocks) and values that travel as they are,
-or as indices of one width: what a chunk takes follows from the chunk alone, and where it goes from
-those before it. What the kernels are told of a recipe and a shape are *facts*, uint64 words: those
-named here, then HEAD_WORDS of a header, the rows of TENSORS and DIMS, the magnitude patterns at
-which each level but the first begins, and the patterns of the levels.
+In the first, each thread block measures a chunk, and the last one to end chooses packings, makes
+codes and lays the frame out; in the second, each writes a chunk, and the last one seals the frame.
+`layout` says what they are told.
 """
 
 import numpy as np
 
-from ...format.header import HEADER_SIZE, OFFSETS
-from ...format.ids import KeyCodec, Section, ValueCodec
-from . import checksum, planes, selection
+from . import checksum, choose, codes, layout, measure, planes
+from .choose import CODES, COUNTS, FOUND, LENGTHS, PLACES, SCRATCH
+from .layout import BITS, CHUNK_LOG2, FIXED, HALF, HEAD, LEVELS, ONE, TWO, ZERO
+from .measure import NUMBERS
 from .warps import position
 
-CHUNK_LOG2, INFINITY, KEYS, KEY_WIDTH, BITS, LEVELS, ROWS, DIMS = range(8)
-"""Facts: the logarithm of a chunk, the pattern from which on there is no number, the packing of
-keys and the bits of one if all have as many, bits of an element, levels or 0 if values go as they
-are, words of TENSORS, and of DIMS."""
+COUNTED = np.uint64(2 * measure.CLASSES)
+"""Shared counts of gaps; those of numbers follow."""
 
-FACTS = 8
-HEAD_WORDS = HEADER_SIZE // 8
-WRITTEN, NOT_TAKEN = 1, 2
-"""What is told of a frame. What is not taken (nothing is
-finite, there is no room, or other elements were collected than the selector meant) is not written.
-"""
-
-FIXED, RAW, EMPTY = int(ValueCodec.SIGNED_FIXED), int(ValueCodec.RAW), int(KeyCodec.RICE)
-BITMAP, COO, BLOCKS = int(KeyCodec.BITMAP), int(KeyCodec.COO), int(KeyCodec.BLOCKS)
-ENTRY, SECTION = np.uint64(4), np.uint64(2)
-"""Words of an entry of the directory, and of the table of sections."""
-
-ZERO, ONE, TWO, THREE = np.uint64(0), np.uint64(1), np.uint64(2), np.uint64(3)
-EIGHT, HALF, LOW_32 = np.uint64(8), np.uint64(32), np.uint64(0xFFFF_FFFF)
-HEAD, BEFORE_SECTIONS = np.uint64(FACTS), np.uint64(HEAD_WORDS)
-_TENSORS, _SHAPES, _CODEBOOK, _CHUNKS, _PAYLOAD = (
-    np.uint64(kind)
-    for kind in (
-        Section.TENSORS, Section.DIMS, Section.CODEBOOK, Section.CHUNKDIR, Section.PAYLOAD
-    )
-)  # fmt: skip
-SEALERS = 256
-"""Threads of the only block of `seal`."""
-
-_LENGTH, _ELEMENTS, _STORED, _STEP, _START, _CHECKS = (
-    np.uint64(OFFSETS[name] // 8)
-    for name in ("frame_len", "n_elements", "n_stored", "step", "payload_offset", "meta_check")
-)
-_SECTIONS = np.uint64(OFFSETS["n_sections"] // 8)
-_SECTIONS_SHIFT = np.uint64(OFFSETS["n_sections"] % 8 * 8)
-_SECTIONS_MASK = ~(np.uint64(0xFFFF) << _SECTIONS_SHIFT)
+SUMS = (2, planes.WARPS)
+MOST_LEVELS = np.uint64(NUMBERS // 2)
+LOW_32, ROW, STEP = np.uint64(0xFFFF_FFFF), np.uint64(measure.ROW), planes.STEP
+ALL_NUMBERS = np.uint64(NUMBERS)
+ELEMENTS, KEY_HIGH, KEY_LOW, VALUE_HIGH = layout.ELEMENTS, *(np.uint64(i) for i in range(3))
+"""Planes that hold codes."""
 
 
-def _shared(cuda):
-    """Device functions that both kernels need."""
+def quantizer(cuda, kind):
+    """Device functions: which levels are needed, and the number of a value among them.
 
-    @cuda.jit(device=True, inline="always")
-    def words_of(bits):
-        return (bits + np.uint64(63)) >> np.uint64(6)
+    2 * level + 1 if it is negative; levels begin where `grid` says, and are so many but one.
+    """
+    sign = np.uint64(np.dtype(kind).itemsize * 8 - 1)
+    low_bits = np.uint64(np.iinfo(kind).max >> 1)
 
-    @cuda.jit(device=True, inline="always")
-    def is_taken(facts, least, most, kept, room, top):
-        """Whether elements are as the selector meant, there, and numbers."""
-        return least <= kept and kept <= most and kept <= room and top < facts[INFINITY]
-
-    @cuda.jit(device=True, inline="always")
-    def starts_of_levels(facts):
-        return HEAD + BEFORE_SECTIONS + facts[ROWS] + facts[DIMS]
-
-    @cuda.jit(device=True, inline="always")
+    @cuda.jit(device=True, forceinline=True)
     def count_up_to(facts, begin, end, pattern):
         """How many of ascending words are at or below a pattern."""
         first = begin
@@ -80,246 +44,317 @@ def _shared(cuda):
                 end = middle
         return begin - first
 
-    @cuda.jit(device=True, inline="always")
-    def levels_of(facts, low, top):
-        """The first level that is needed, and how many; none if values go as they are."""
+    @cuda.jit(device=True, forceinline=True)
+    def levels_of(facts, top):
+        """Where levels begin that are needed, the first one, and how many; 0 if values go as they
+        are."""
+        begin = HEAD + layout.BEFORE_SECTIONS + facts[layout.ROWS] + facts[layout.DIMS]
         if facts[LEVELS] == ZERO:
-            return ZERO, ZERO
-        begin = starts_of_levels(facts)
-        end = begin + facts[LEVELS] - ONE
+            return begin, ZERO, ZERO
+        end, low = begin + facts[LEVELS] - ONE, facts[layout.LOW]
         first = count_up_to(facts, begin, end, low)
-        return first, count_up_to(facts, begin, end, max(low, top)) - first + ONE
+        return begin + first, first, count_up_to(facts, begin, end, max(low, top)) - first + ONE
 
-    @cuda.jit(device=True, inline="always")
-    def lay_out(facts, n_levels, kept, n_chunks):
-        """Words before the codebook, of it, before the payload, and how many sections there are."""
-        book = words_of(TWO * n_levels * facts[BITS]) if kept > ZERO else ZERO
-        sections = THREE + np.uint64(facts[DIMS] > ZERO) + np.uint64(book > ZERO)
-        at = BEFORE_SECTIONS + SECTION * sections + facts[ROWS] + facts[DIMS]
-        start = at + book + ENTRY * n_chunks
-        return at, book, (start + EIGHT - ONE) // EIGHT * EIGHT, sections
+    @cuda.jit(device=True, forceinline=True)
+    def number_of(pattern, facts, begin, end):
+        level = count_up_to(facts, begin, end, np.uint64(pattern) & low_bits)
+        return level << ONE | np.uint64(pattern) >> sign
 
-    return words_of, is_taken, starts_of_levels, count_up_to, levels_of, lay_out
+    return levels_of, number_of
+
+
+def measure_chunks(cuda, memory, kind):
+    """Kernel: what chunks take, and the frame but its planes, a thread block for each chunk.
+
+    facts : uint64
+    starts, keys, values, top : from `collect`
+    numbers : uint32[room], becomes 2 * level + sign; none if values go as they are
+    widths : uint32[room // BLOCK + chunks], for blocks of keys
+    counted : uint32[chunks, NUMBERS], for numbers; none if they are not counted
+    measures : uint32[chunks, ROW]; tables : uint32[TABLES]
+    plan : uint64[PLAN], zeroed; its first TOLD words become WRITTEN, the words of the frame and how
+        many elements it holds, or NOT_TAKEN
+    frame : uint64, large enough whatever was collected
+    """
+    levels_of, number_of = quantizer(cuda, kind)
+    measure_keys, choose_keys = measure.keys(cuda), choose.keys(cuda)
+    choose_values, lay_out = choose.values(cuda), layout.write(cuda)
+    bit_length, arrive = codes.bits_of(cuda), memory.arrive
+
+    @cuda.jit(device=True, forceinline=True)
+    def measure_values(values, first, count, facts, begin, n_levels, numbers, shared, counted, at):
+        """Numbers of a chunk's values, and how often each occurs."""
+        thread = j = np.uint64(cuda.threadIdx.x)
+        counts = facts[FIXED] == ZERO
+        if counts:
+            shared[COUNTED + thread] = np.uint32(0)
+        cuda.syncthreads()
+        while j < count:
+            number = number_of(values[first + j], facts, begin, begin + n_levels - ONE)
+            numbers[first + j] = np.uint32(number)
+            if counts:
+                cuda.atomic.add(shared, COUNTED + number, np.uint32(1))
+            j += STEP
+        cuda.syncthreads()
+        if counts:
+            counted[at + thread] = shared[COUNTED + thread]
+
+    def kernel(
+        facts, starts, keys, values, top, numbers, widths, counted, measures, tables, plan, frame
+    ):
+        counts = cuda.shared.array(COUNTS, np.uint64)
+        lengths = cuda.shared.array(LENGTHS, np.uint32)
+        scratch = cuda.shared.array(SCRATCH, np.uint64)
+        sums = cuda.shared.array(SUMS, np.uint64)
+        found = cuda.shared.array(FOUND, np.uint64)
+        n_chunks, chunk = np.uint64(starts.size) - ONE, np.uint64(cuda.blockIdx.x)
+        kept, largest = starts[n_chunks], np.uint64(top[0])
+        begin, first_level, n_levels = levels_of(facts, largest)
+        counting = n_levels > ZERO and facts[FIXED] == ZERO
+        taken = facts[layout.LEAST] <= kept and kept <= facts[layout.MOST]
+        taken = taken and kept <= np.uint64(keys.size) and largest < facts[layout.INFINITY]
+        if not taken or (counting and n_levels > MOST_LEVELS):
+            if chunk == ZERO and cuda.threadIdx.x == 0:
+                plan[layout.STATE] = np.uint64(layout.NOT_TAKEN)
+            return
+        first, log2 = starts[chunk], facts[CHUNK_LOG2]
+        count = starts[chunk + ONE] - first
+        if count > ZERO:
+            length = min(facts[HEAD + ELEMENTS] - (chunk << log2), ONE << log2)
+            place = first // planes.ITEMS + chunk
+            measure_keys(
+                keys, first, count, length, facts[layout.KEY_WIDTH], facts[layout.KEYS], widths,
+                place, lengths, sums, measures, chunk * ROW,
+            )  # fmt: skip
+        if n_levels > ZERO:
+            measure_values(
+                values, first, count, facts, begin, n_levels, numbers, lengths, counted,
+                chunk * ALL_NUMBERS,
+            )  # fmt: skip
+        cuda.syncthreads()
+        if cuda.threadIdx.x == 0:
+            found[0] = arrive(plan, layout.MEASURED)
+        cuda.syncthreads()
+        if found[0] + ONE != n_chunks:
+            return
+        cuda.syncthreads()
+        where = facts[HEAD + ELEMENTS], log2
+        n_codes = choose_keys(
+            facts[layout.KEYS], starts, measures, where, tables, counts, lengths, scratch, found
+        )
+        signed, used, coded, width = ZERO, ZERO, False, ZERO
+        if counting:
+            signed, used, coded = choose_values(
+                kept, facts[BITS], starts, measures, counted, tables, counts, lengths, scratch,
+                found,
+            )  # fmt: skip
+        elif n_levels > ZERO:
+            signed, width = ONE, bit_length(TWO * n_levels - ONE)
+            if kept > ZERO:
+                used = TWO * n_levels
+        lay_out(
+            facts, starts, measures, tables, counts, first_level, n_levels, width, n_codes, signed,
+            used, coded, frame, plan, sums, found,
+        )  # fmt: skip
+
+    return kernel
 
 
 def write_chunks(cuda, memory, kind):
-    """Kernel: planes, checks and the directory, a thread block for each chunk.
+    """Kernel: planes and checks, a thread block for each chunk.
 
-    facts : uint64; low : uint64, the smallest magnitude pattern that may be kept
-    least, most : uint64, how many elements may have been kept
-    starts, keys, values, top : from `collect`
-    progress : uint64[1 + chunks], zeroed
-    widths : uint32[room // BLOCK + chunks], for blocks of keys
+    facts, starts, keys, values, numbers, widths, tables : as for `measure_chunks`, which came
+        before
+    plan : uint64[PLAN]
     residual : kind[n], which what elements decode to is taken off from; or none
-    frame : uint64, large enough whatever was collected
+    frame : uint64
     """
-    words_of, is_taken, starts_of_levels, count_up_to, levels_of, lay_out = _shared(cuda)
     lane_of, warp_of = position(cuda)
-    add_before, (digest, _) = selection.look_back(cuda, memory), checksum.digest(cuda)
-    measure_blocks, write_blocks = planes.blocks(cuda)
-    write_bitmap, write_fields = planes.bitmap(cuda), planes.fields(cuda, planes.element(cuda))
+    digest, digest_and_half = checksum.digest(cuda)
+    between, bit_length = planes.skip(cuda), codes.bits_of(cuda)
+    write_blocks, write_bitmap = planes.blocks(cuda), planes.bitmap(cuda)
+    words, index_words = measure.words_of(cuda), choose.offsets(cuda)
+    of_values, arrive = layout.value_words(cuda), memory.arrive
     sign = np.uint64(np.dtype(kind).itemsize * 8 - 1)
-    low_bits = np.uint64(np.iinfo(kind).max >> 1)
     add, as_float, as_bits = memory.add, memory.as_float, memory.as_bits
 
-    @cuda.jit(device=True, inline="always")
-    def number_of(values, place, grid):
-        """2 * level + 1 if negative; levels begin where `grid` says, and are so many but one."""
-        facts, begin, end = grid
-        pattern = np.uint64(values[place])
-        level = count_up_to(facts, begin, end, pattern & low_bits)
-        return (level << ONE) | (pattern >> sign)
+    @cuda.jit(device=True, forceinline=True)
+    def code_of(j, what):
+        """Of a gap's class, the rest of a gap, or a value; in unary if there is no code."""
+        plane, keys, numbers, tables, first, coded, parameter = what
+        if plane == VALUE_HIGH:
+            number = np.uint64(numbers[first + j])
+            if coded:
+                entry = np.uint64(tables[CODES + number])
+                return entry >> np.uint64(5) << HALF | entry & np.uint64(31)
+            return ONE << HALF | (np.uint64(tables[PLACES + number]) >> parameter) + ONE
+        skip = between(keys, first, j)
+        if not coded:
+            return ONE << HALF | (skip >> parameter) + ONE
+        size = bit_length(skip + ONE)
+        if plane == KEY_HIGH:
+            entry = np.uint64(tables[(parameter << np.uint64(5)) + size])
+            return entry >> np.uint64(5) << HALF | entry & np.uint64(31)
+        return ((skip + ONE) ^ (ONE << (size - ONE))) << HALF | size - ONE
 
-    write_numbers = planes.fields(cuda, number_of)
+    @cuda.jit(device=True, forceinline=True)
+    def key_of(keys, place, what):
+        """A position, or the distance of one to the one before."""
+        first, of_gaps = what
+        if of_gaps:
+            return between(keys, first, place - first)
+        return np.uint64(keys[place])
 
-    @cuda.jit(device=True, inline="always")
-    def nothing(residual, keys, values, first, count, base, grid, points):
+    @cuda.jit(device=True, forceinline=True)
+    def value_of(values, place, what):
+        """A value's pattern, its sign, its number, or its place in the codebook."""
+        numbers, tables, which = what
+        if which == ZERO:
+            return np.uint64(values[place])
+        number = np.uint64(numbers[place])
+        if which == ONE:
+            return number & ONE
+        return number if which == TWO else np.uint64(tables[PLACES + number])
+
+    write_codes = planes.codes(cuda, code_of)
+    write_keys, write_values = planes.fields(cuda, key_of), planes.fields(cuda, value_of)
+
+    @cuda.jit(device=True, forceinline=True)
+    def nothing(residual, keys, values, numbers, first, count, base, facts, points):
         """Residuals have 32 or 64 bits."""
 
-    @cuda.jit(device=True, inline="always")
-    def take_off(residual, keys, values, first, count, base, grid, points):
+    @cuda.jit(device=True, forceinline=True)
+    def take_off(residual, keys, values, numbers, first, count, base, facts, points):
         """What elements decode to; points are the place of the first level, or 0."""
         j = np.uint64(cuda.threadIdx.x)
         while j < count:
             at, decoded = base + np.uint64(keys[first + j]), values[first + j]
             if points > ZERO:
-                number = number_of(values, first + j, grid)
-                level = grid[0][points + (number >> ONE)]
-                decoded = kind(level | ((number & ONE) << sign))
+                number = np.uint64(numbers[first + j])
+                decoded = kind(facts[points + (number >> ONE)] | (number & ONE) << sign)
             less = as_float(kind(decoded ^ kind(ONE << sign)))
             residual[at] = as_bits(add(as_float(residual[at]), less))
-            j += planes.STEP
+            j += STEP
 
     settle = nothing if kind is np.uint16 else take_off
 
-    def kernel(
-        facts, low, least, most, starts, keys, values, top, progress, widths, residual, frame
-    ):
-        shared, sums = cuda.shared.array(2, np.uint64), cuda.shared.array((2, 8), np.uint64)
-        n_chunks = np.uint64(starts.size) - ONE
-        kept, largest = starts[n_chunks], np.uint64(top[0])
-        if not is_taken(facts, least, most, kept, np.uint64(keys.size), largest):
+    @cuda.jit(device=True, forceinline=True)
+    def write_all_codes(
+        keys, numbers, tables, first, count, codec, parameter, value, value_parameter, ends, frame,
+        sums,
+    ):  # fmt: skip
+        """Planes of codes and unary numbers: of classes, of values, of rests."""
+        index, high, value_index, value_high, low = ends
+        plane = ZERO
+        while plane <= VALUE_HIGH:
+            of_value, is_delta = plane == VALUE_HIGH, codec == layout.DELTA
+            is_rice = value == layout.RICE or value == layout.SIGNED_RICE
+            is_code = value == layout.HUFFMAN or value == layout.SIGNED_HUFFMAN
+            wanted = is_delta or (codec == layout.KEY_RICE and plane == KEY_HIGH)
+            coded, start, at, argument = is_delta, high, index, parameter
+            if plane == KEY_LOW:
+                start = low
+            if of_value:
+                wanted, coded = is_rice or is_code, is_code
+                start, at, argument = value_high, value_index, value_parameter
+            if wanted:
+                indexed = coded and plane != KEY_LOW
+                what = plane, keys, numbers, tables, first, coded, argument
+                write_codes(what, count, not coded, indexed, frame, at, start, sums)
+            plane += ONE
+
+    @cuda.jit(device=True, forceinline=True)
+    def write_planes(
+        facts, keys, values, numbers, widths, tables, first, count, chunk, entry, word, units,
+        frame, sums,
+    ):  # fmt: skip
+        """All of a chunk."""
+        spare = np.uint64(cuda.threadIdx.x)
+        while spare < TWO * units:
+            frame[word + spare] = ZERO
+            spare += STEP
+        counts, told = frame[entry + ONE], frame[entry + TWO]
+        codec, parameter = told >> HALF & np.uint64(255), told >> np.uint64(40) & np.uint64(255)
+        value, value_parameter = told >> np.uint64(48) & np.uint64(255), told >> np.uint64(56)
+        index_size = ZERO
+        if codec == layout.DELTA:
+            index_size = index_words(count)
+        elif codec == layout.BLOCKS:
+            index_size = words((count + planes.ITEMS - ONE) // planes.ITEMS * planes.FIELD_WIDTH)
+        signs, value_index, upper, lower = of_values(
+            value, count, value_parameter, told & LOW_32, facts[BITS]
+        )
+        high = word + index_size
+        sign_at = high + words(counts >> HALF)
+        index_at = sign_at + signs
+        upper_at = index_at + value_index
+        lower_at = upper_at + upper
+        low = lower_at + lower
+        cuda.syncthreads()
+        if codec == layout.BLOCKS:
+            place = first // planes.ITEMS + chunk
+            write_blocks(keys, first, count, widths, place, sums, frame, word, high)
+            cuda.syncthreads()
+        elif codec == layout.BITMAP:
+            write_bitmap(keys, first, count, frame, high)
+        elif codec == layout.COO or (codec == layout.KEY_RICE and parameter > ZERO):
+            what = first, codec == layout.KEY_RICE
+            write_keys(keys, first, count, what, parameter, frame, low)
+        ends = word, high, index_at, upper_at, low
+        write_all_codes(
+            keys, numbers, tables, first, count, codec, parameter, value, value_parameter, ends,
+            frame, sums,
+        )  # fmt: skip
+        field = ZERO
+        while field < TWO:  # signs, then the fields of values
+            width, which, start = ONE if signs > ZERO else ZERO, ONE, sign_at
+            if field == ONE:
+                start, width, which = lower_at, value_parameter, TWO
+                if value == layout.RAW:
+                    width, which = facts[BITS], ZERO
+                elif facts[FIXED] == ZERO:
+                    which = TWO + ONE
+            if width > ZERO:
+                what = numbers, tables, which
+                write_values(values, first, count, what, width, frame, start)
+            field += ONE
+
+    def kernel(facts, starts, keys, values, numbers, widths, tables, plan, residual, frame):
+        sums = cuda.shared.array(SUMS, np.uint64)
+        last = cuda.shared.array(1, np.uint64)
+        if plan[layout.STATE] == np.uint64(layout.NOT_TAKEN):
             return
-        if cuda.threadIdx.x == 0:
-            shared[0] = cuda.atomic.add(progress, 0, ONE)
-        cuda.syncthreads()
-        chunk, lane = shared[0], lane_of()
-        first = starts[chunk]
+        n_chunks, chunk = np.uint64(starts.size) - ONE, np.uint64(cuda.blockIdx.x)
+        lane, first = lane_of(), starts[chunk]
         count = starts[chunk + ONE] - first
-        codec = facts[KEYS]
-        index = high = key_low = key_high_bits = ZERO
-        place = first // planes.ITEMS + chunk
+        entry = plan[layout.DIRECTORY] + layout.ENTRY * chunk
+        placed = frame[entry]
+        word, units = plan[layout.START] + TWO * (placed & LOW_32), placed >> HALF
         if count > ZERO:
-            if codec == np.uint64(BLOCKS):
-                key_high_bits = measure_blocks(keys, first, count, widths, place, sums)
-                number = (count + planes.ITEMS - ONE) // planes.ITEMS
-                index = words_of(number * planes.FIELD_WIDTH)
-            elif codec == np.uint64(BITMAP):
-                n = facts[HEAD + _ELEMENTS]
-                key_high_bits = min(n - (chunk << facts[CHUNK_LOG2]), ONE << facts[CHUNK_LOG2])
-            else:
-                key_low = words_of(count * facts[KEY_WIDTH])
-        high = words_of(key_high_bits)
-        from_level, n_levels = levels_of(facts, low, largest)
-        width = facts[BITS]
-        if n_levels > ZERO:
-            width = np.uint64(64) - np.uint64(cuda.clz(np.int64(TWO * n_levels - ONE)))
-        used = index + high + words_of(count * width) + key_low
-        units = (used >> ONE) + ONE if count > ZERO else ZERO
-        if warp_of() == np.uint32(0):
-            before = add_before(progress, chunk, lane, units)
-            if lane == np.uint32(0):
-                shared[1] = before
-        cuda.syncthreads()
-        before = shared[1]
-        at, book, start, _ = lay_out(facts, n_levels, kept, n_chunks)
-        word = start + TWO * before
-        begin = starts_of_levels(facts) + from_level
-        grid = facts, begin, begin + n_levels - ONE
-        value_at = word + index + high
-        if count > ZERO:
-            if codec == np.uint64(BLOCKS):
-                write_blocks(keys, first, count, widths, place, sums, frame, word, word + index)
-            elif codec == np.uint64(BITMAP):
-                write_bitmap(keys, first, count, high, frame, word)
-            else:
-                to = word + used - key_low
-                write_fields(keys, first, count, ZERO, facts[KEY_WIDTH], frame, to)
-            if n_levels > ZERO:
-                write_numbers(values, first, count, grid, width, frame, value_at)
-            else:
-                write_fields(values, first, count, ZERO, width, frame, value_at)
-            spare = used + np.uint64(cuda.threadIdx.x)
-            if spare < TWO * units:
-                frame[word + spare] = ZERO
+            write_planes(
+                facts, keys, values, numbers, widths, tables, first, count, chunk, entry, word,
+                units, frame, sums,
+            )  # fmt: skip
         if residual.size:
             points = ZERO
-            if n_levels > ZERO:
-                points = begin + facts[LEVELS] - ONE
+            if plan[layout.N_LEVELS] > ZERO:
+                points = HEAD + layout.BEFORE_SECTIONS + facts[layout.ROWS] + facts[layout.DIMS]
+                points += facts[LEVELS] - ONE + plan[layout.FIRST_LEVEL]
             base = chunk << facts[CHUNK_LOG2]
-            settle(residual, keys, values, first, count, base, grid, points)
+            settle(residual, keys, values, numbers, first, count, base, facts, points)
         cuda.syncthreads()
-        if warp_of() != np.uint32(0):
+        if warp_of() == np.uint32(0):
+            check = digest(frame, word, TWO * units, chunk, lane) & LOW_32
+            if lane == np.uint32(0):
+                frame[entry + layout.THREE] |= check << HALF
+                last[0] = arrive(plan, layout.DONE)
+        cuda.syncthreads()
+        if last[0] + ONE != n_chunks or warp_of() != np.uint32(0):
             return
-        check = digest(frame, word, TWO * units, chunk, lane) & LOW_32
+        before, after = layout.BEFORE_SECTIONS, plan[layout.META]
+        meta = digest(frame, before, after, ZERO, lane) & LOW_32
+        check = digest_and_half(frame, ZERO, before - ONE, meta, lane) & LOW_32
         if lane == np.uint32(0):
-            codecs, entry = np.uint64(EMPTY | RAW << 16), at + book + ENTRY * chunk
-            if count > ZERO:
-                codecs = codec | np.uint64(RAW << 16)
-                if codec == np.uint64(COO):
-                    codecs |= facts[KEY_WIDTH] << EIGHT
-                if n_levels > ZERO:
-                    codecs = (codecs & np.uint64(0xFFFF)) | np.uint64(FIXED << 16)
-                    codecs |= width << np.uint64(24)
-            frame[entry] = before | units << HALF
-            frame[entry + ONE] = count | key_high_bits << HALF
-            frame[entry + TWO] = codecs << HALF
-            frame[entry + THREE] = check << HALF
-
-    return kernel
-
-
-def seal(cuda):
-    """Kernel: everything of a frame but chunks and their entries, by one thread block.
-
-    facts, low, least, most, starts, progress, frame : as for `write_chunks`, which came before
-    room : uint64, of elements; top : uint64; step : uint64
-    told : uint64[3], becomes WRITTEN, the words of the frame and how many were kept, or NOT_TAKEN
-    """
-    _, is_taken, starts_of_levels, _, levels_of, lay_out = _shared(cuda)
-    digest, digest_and_half = checksum.digest(cuda)
-    lane_of, warp_of = position(cuda)
-
-    @cuda.jit(device=True, inline="always")
-    def enter(frame, number, section, count, size):
-        at = BEFORE_SECTIONS + SECTION * number
-        frame[at] = section | count << HALF
-        frame[at + ONE] = size * EIGHT
-        return number + ONE
-
-    def kernel(facts, low, least, most, room, starts, top, progress, step, frame, told):
-        thread, threads = np.uint64(cuda.threadIdx.x), np.uint64(SEALERS)
-        n_chunks = np.uint64(starts.size) - ONE
-        kept, largest = starts[n_chunks], np.uint64(top[0])
-        if not is_taken(facts, least, most, kept, room, largest):
-            if thread == ZERO:
-                told[0] = np.uint64(NOT_TAKEN)
-            return
-        from_level, n_levels = levels_of(facts, low, largest)
-        at, book, start, sections = lay_out(facts, n_levels, kept, n_chunks)
-        units = progress[n_chunks] & selection.COUNT
-        end = start + TWO * units
-        size = (end + EIGHT - ONE) // EIGHT * EIGHT
-        word = thread
-        shape = facts[ROWS] + facts[DIMS]
-        while word < BEFORE_SECTIONS:
-            frame[word] = facts[HEAD + word]
-            word += threads
-        word = thread
-        while word < shape:
-            frame[at - shape + word] = facts[HEAD + BEFORE_SECTIONS + word]
-            word += threads
-        bits, word = facts[BITS], thread
-        points = starts_of_levels(facts) + facts[LEVELS] - ONE + from_level
-        while word < book:
-            number, gathered, shift = word * np.uint64(64) // bits, ZERO, ZERO
-            while shift < np.uint64(64):
-                if number < TWO * n_levels:
-                    level = facts[points + (number >> ONE)] | (number & ONE) << (bits - ONE)
-                    gathered |= level << shift
-                number += ONE
-                shift += bits
-            frame[at + word] = gathered
-            word += threads
-        word = at + book + ENTRY * n_chunks + thread
-        if word < start:
-            frame[word] = ZERO
-        if end + thread < size:
-            frame[end + thread] = ZERO
-        cuda.syncthreads()
-        if thread == ZERO:
-            number = enter(frame, ZERO, _TENSORS, facts[ROWS] >> ONE, facts[ROWS])
-            if facts[DIMS] > ZERO:
-                number = enter(frame, number, _SHAPES, facts[DIMS], facts[DIMS])
-            if book > ZERO:
-                length = TWO * n_levels * bits >> THREE
-                number = enter(frame, number, _CODEBOOK, TWO * n_levels, book)
-                frame[BEFORE_SECTIONS + SECTION * number - ONE] = length
-            number = enter(frame, number, _CHUNKS, n_chunks, ENTRY * n_chunks)
-            enter(frame, number, _PAYLOAD, units, TWO * units)
-            frame[_LENGTH], frame[_START] = size * EIGHT, start * EIGHT
-            frame[_STORED], frame[_STEP] = kept, step
-            of_sections = frame[_SECTIONS] & _SECTIONS_MASK
-            frame[_SECTIONS] = of_sections | sections << _SECTIONS_SHIFT
-        cuda.syncthreads()
-        if warp_of() != np.uint32(0):
-            return
-        lane = lane_of()
-        size_of_meta = start - BEFORE_SECTIONS
-        meta = digest(frame, BEFORE_SECTIONS, size_of_meta, ZERO, lane) & LOW_32
-        check = digest_and_half(frame, ZERO, BEFORE_SECTIONS - ONE, meta, lane) & LOW_32
-        if lane == np.uint32(0):
-            frame[_CHECKS] = meta | check << HALF
-            told[0], told[1], told[2] = np.uint64(WRITTEN), size, kept
+            frame[layout.CHECKS] = meta | check << HALF
 
     return kernel

@@ -1,14 +1,14 @@
 """Planes of bits (spec section 8) on CUDA: device functions over the elements of one chunk.
 
-Planes start with words and are written word by word, so that nothing has to be zero before. All
-threads of a block call each function, with the same arguments. Numbers are unsigned: signed and
+Planes start with words, which are zero before. All threads of a block call each function, with the
+same arguments. Numbers are unsigned: signed and
 unsigned would meet as floats, and signed indices be tested for wrap-around.
 """
 
 import numpy as np
 
-from ...format.directory import BLOCK, WIDTH_BITS
-from .warps import FULL, WARP, position, total
+from ...format.directory import BLOCK, OFFSET_BITS, WIDTH_BITS
+from .warps import LAST_LANE, WARP, position, scan
 
 WARPS = 8
 THREADS = WARPS * WARP
@@ -17,8 +17,11 @@ THREADS = WARPS * WARP
 ZERO, ONE, SIX, WORD = np.uint64(0), np.uint64(1), np.uint64(6), np.uint64(64)
 LOW_SIX, ALL = np.uint64(63), ~np.uint64(0)
 ITEMS, STEP = np.uint64(BLOCK), np.uint64(THREADS)
-FIELD_WIDTH = np.uint64(WIDTH_BITS)
-PER_LANE = BLOCK // WARP
+FIELD_WIDTH, OFFSET = np.uint64(WIDTH_BITS), np.uint64(OFFSET_BITS)
+EACH = np.uint64(BLOCK // WARP)
+"""Items of a block that a lane has."""
+
+HALF, LOW_32 = np.uint64(32), np.uint64(0xFFFF_FFFF)
 
 
 def fields(cuda, field):
@@ -27,7 +30,7 @@ def fields(cuda, field):
     `field(array, place, grid)` is one of them: element `place`, by what `grid` says.
     """
 
-    @cuda.jit(device=True, inline="always")
+    @cuda.jit(device=True, forceinline=True)
     def gather(array, first, count, grid, width, word):
         mask, begin = ALL >> (WORD - width), word * WORD
         j, gathered = begin // width, ZERO
@@ -42,7 +45,7 @@ def fields(cuda, field):
             j += ONE
         return gathered
 
-    @cuda.jit(device=True, inline="always")
+    @cuda.jit(device=True, forceinline=True)
     def write(array, first, count, grid, width, payload, start):
         word = np.uint64(cuda.threadIdx.x)
         while word * WORD < count * width:
@@ -55,7 +58,7 @@ def fields(cuda, field):
 def element(cuda):
     """A field that is the element itself."""
 
-    @cuda.jit(device=True, inline="always")
+    @cuda.jit(device=True, forceinline=True)
     def same(array, place, grid):
         return np.uint64(array[place])
 
@@ -63,15 +66,11 @@ def element(cuda):
 
 
 def bitmap(cuda):
-    """Device function: a one for each key, in so many words; keys share words, hence atomic."""
+    """Device function: a one for each key, in words that are zero; keys share them."""
 
-    @cuda.jit(device=True, inline="always")
-    def write(keys, first, count, words, payload, start):
-        word, j = np.uint64(cuda.threadIdx.x), np.uint64(cuda.threadIdx.x)
-        while word < words:
-            payload[start + word] = ZERO
-            word += STEP
-        cuda.syncthreads()
+    @cuda.jit(device=True, forceinline=True)
+    def write(keys, first, count, payload, start):
+        j = np.uint64(cuda.threadIdx.x)
         while j < count:
             key = np.uint64(keys[first + j])
             cuda.atomic.or_(payload, start + (key >> SIX), ONE << (key & LOW_SIX))
@@ -80,10 +79,68 @@ def bitmap(cuda):
     return write
 
 
+def codes(cuda, code_of):
+    """Device function: codes of any lengths one after the other, in words that are zero.
+
+    `code_of(j, what)` is code << 32 | length of the j-th. A number in unary is a one in the last of
+    so many bits. If `indexed`, bits of all blocks but the last are written from word `index` on.
+    `sums` is shared, uint64[2, WARPS].
+    """
+    add_below, (lane_of, warp_of) = scan(cuda), position(cuda)
+
+    @cuda.jit(device=True, forceinline=True)
+    def put(payload, start, bit, code):
+        word, shift = start + (bit >> SIX), bit & LOW_SIX
+        low = code << shift
+        if low != ZERO:
+            cuda.atomic.or_(payload, word, low)
+        if shift != ZERO:
+            high = code >> (WORD - shift)
+            if high != ZERO:
+                cuda.atomic.or_(payload, word + ONE, high)
+
+    @cuda.jit(device=True, forceinline=True)
+    def write(what, count, unary, indexed, payload, index, start, sums):
+        lane, warp = lane_of(), np.uint64(warp_of())
+        number = (count + ITEMS - ONE) // ITEMS
+        tile = half = bit = ZERO
+        while tile < number:
+            block = tile + warp
+            begin = block * ITEMS + np.uint64(lane) * EACH
+            end, own, j = min(begin + EACH, count), np.uint32(0), begin
+            while j < end:
+                own = np.uint32(own + np.uint32(code_of(j, what) & LOW_32))
+                j += ONE
+            upto = add_below(lane, own)
+            if lane == LAST_LANE:
+                sums[half, warp] = np.uint64(upto)
+                if indexed and block + ONE < number:
+                    put(payload, index, block * OFFSET, np.uint64(upto))
+            cuda.syncthreads()  # one is enough: the next tile has the other half
+            at, together = bit + np.uint64(np.uint32(upto - own)), ZERO
+            for other in range(WARPS):
+                if np.uint64(other) < warp:
+                    at += sums[half, other]
+                together += sums[half, other]
+            j = begin
+            while j < end:
+                found = code_of(j, what)
+                length = found & LOW_32
+                put(payload, start, at + length - ONE if unary else at, found >> HALF)
+                at += length
+                j += ONE
+            bit += together
+            tile += np.uint64(WARPS)
+            half = half ^ ONE
+        cuda.syncthreads()
+
+    return write
+
+
 def skip(cuda):
     """Device function: positions between a key and the one before it in its chunk."""
 
-    @cuda.jit(device=True, inline="always")
+    @cuda.jit(device=True, forceinline=True)
     def between(keys, first, j):
         key = np.uint64(keys[first + j])
         if j != ZERO:
@@ -94,42 +151,14 @@ def skip(cuda):
 
 
 def blocks(cuda):
-    """Device functions: the widths of a chunk's blocks of keys, and these blocks in a plane.
+    """Device function: a chunk's blocks of keys, each in fields of its own width.
 
-    `widths` are uint32, those of a chunk from `place` on; `sums` is shared, uint64[2, WARPS], and a
-    barrier has to lie between the two functions.
+    `widths` are uint32, those of a chunk from `place` on; `sums` is shared, uint64[2, WARPS].
     """
-    between, add_lanes, (lane_of, warp_of) = skip(cuda), total(cuda), position(cuda)
+    between, (lane_of, warp_of) = skip(cuda), position(cuda)
     write_widths = fields(cuda, element(cuda))
 
-    @cuda.jit(device=True, inline="always")
-    def measure(keys, first, count, widths, place, sums):
-        """Bits of all fields; widths are there for all threads."""
-        lane, warp = lane_of(), warp_of()
-        block, bits = np.uint64(warp), ZERO
-        while block * ITEMS < count:
-            some, j = ZERO, block * ITEMS + np.uint64(lane)
-            for _ in range(PER_LANE):
-                if j < count:
-                    some |= between(keys, first, j)
-                j += np.uint64(WARP)
-            for step in (16, 8, 4, 2, 1):
-                some |= np.uint64(np.uint32(cuda.shfl_xor_sync(FULL, np.int32(some), step)))
-            width = np.uint64(32) - np.uint64(cuda.clz(np.uint32(some)))
-            if lane == np.uint32(0):
-                widths[place + block] = np.uint32(width)
-                bits += width * min(ITEMS, count - block * ITEMS)
-            block += np.uint64(WARPS)
-        bits = add_lanes(bits)
-        if lane == np.uint32(0):
-            sums[0, warp] = bits
-        cuda.syncthreads()
-        bits = ZERO
-        for other in range(WARPS):
-            bits += sums[0, other]
-        return bits
-
-    @cuda.jit(device=True, inline="always")
+    @cuda.jit(device=True, forceinline=True)
     def write(keys, first, count, widths, place, sums, payload, index, start):
         """Widths from word `index` on, and blocks from `start` on."""
         lane, warp = np.uint64(lane_of()), np.uint64(warp_of())
@@ -168,4 +197,4 @@ def blocks(cuda):
             tile += np.uint64(WARPS)
             half = half ^ ONE
 
-    return measure, write
+    return write

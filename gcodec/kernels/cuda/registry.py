@@ -9,7 +9,8 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from . import accumulate, compose, planes, selection, sketch, target
+from ...format.ids import ElementType
+from . import accumulate, compose, elementwise, planes, selection, sketch, target
 
 WORDS: Final = "uint64[::1]"
 
@@ -101,25 +102,35 @@ def _values(table: dict[str, Entry]) -> None:
             (*where, number, f"{number}[::1]"),
             accumulate.THREADS,
         )
+        many, out = f"const {number}[::1]", f"{number}[::1]"
+        table[f"correct_{number}"] = Entry(
+            lambda cuda, memory: elementwise.correct(cuda, memory),
+            (many, many, many, number, "uint32", out, out),
+            elementwise.THREADS,
+        )
+    for element in (ElementType.FLOAT16, ElementType.BFLOAT16):
+        table[f"widen_{element.name.lower()}"] = Entry(
+            lambda cuda, memory, element=element: elementwise.widen(cuda, element),
+            ("const uint16[::1]", "uint32[::1]"),
+            elementwise.THREADS,
+        )
 
 
 def _frames(table: dict[str, Entry]) -> None:
-    told = (f"const {WORDS}", "uint64", "uint64", "uint64")
+    some, all_of = "uint32[::1]", f"const {WORDS}"
     for kind in (np.uint16, np.uint32, np.uint64):
         name, top = np.dtype(kind).name, np.dtype(selection.top_of(kind)).name
-        kept = (f"const {WORDS}", "const uint32[::1]", f"const {name}[::1]", f"const {top}[::1]")
-        table[f"write_chunks_{name}"] = Entry(
-            lambda cuda, memory, kind=kind: compose.write_chunks(cuda, memory, kind),
-            (*told, *kept, WORDS, "uint32[::1]", f"{name}[::1]", WORDS),
+        kept = (all_of, f"const {some}", f"const {name}[::1]")
+        table[f"measure_chunks_{name}"] = Entry(
+            lambda cuda, memory, kind=kind: compose.measure_chunks(cuda, memory, kind),
+            (all_of, *kept, f"const {top}[::1]", *[some] * 5, WORDS, WORDS),
             planes.THREADS,
         )
-    for top in ("uint32", "uint64"):
-        table[f"seal_{top}"] = Entry(
-            lambda cuda, memory: compose.seal(cuda),
-            (*told, "uint64", f"const {WORDS}", f"const {top}[::1]", f"const {WORDS}", "uint64",
-             WORDS, WORDS),
-            compose.SEALERS,
-        )  # fmt: skip
+        table[f"write_chunks_{name}"] = Entry(
+            lambda cuda, memory, kind=kind: compose.write_chunks(cuda, memory, kind),
+            (all_of, *kept, *[f"const {some}"] * 3, WORDS, f"{name}[::1]", WORDS),
+            planes.THREADS,
+        )
 
 
 def _sketches(table: dict[str, Entry]) -> None:

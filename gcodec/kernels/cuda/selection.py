@@ -36,7 +36,7 @@ def magnitude_of(cuda, kind):
     """Device function: a pattern without its highest bit."""
     low = kind(np.iinfo(kind).max >> 1)
 
-    @cuda.jit(device=True, inline="always")
+    @cuda.jit(device=True, forceinline=True)
     def magnitude(pattern):
         return kind(pattern & low)
 
@@ -51,7 +51,7 @@ def look_back(cuda, memory):
     """
     peek, poke, add_lanes = memory.peek, memory.poke, total(cuda)
 
-    @cuda.jit(device=True, inline="always")
+    @cuda.jit(device=True, forceinline=True)
     def add_before(progress, tile, lane, own):
         before, back = ZERO, tile
         if lane == np.uint32(0):
@@ -105,14 +105,14 @@ def collect(cuda, memory, kind, summed=False):
     vector_load, vector_store = memory.vector_load, memory.vector_store
     multiply, add, as_float, as_bits = memory.multiply, memory.add, memory.as_float, memory.as_bits
 
-    @cuda.jit(device=True, inline="always")
+    @cuda.jit(device=True, forceinline=True)
     def tile_number(progress, shared):
         if cuda.threadIdx.x == 0:
             shared[0] = cuda.atomic.add(progress, 0, ONE)
         cuda.syncthreads()
         return shared[0]
 
-    @cuda.jit(device=True, inline="always")
+    @cuda.jit(device=True, forceinline=True)
     def places(progress, tile, mask, sums, offsets, base):
         """Where each round's elements of this thread go, counted from `base[0]` on, packed."""
         lane, warp = lane_of(), warp_of()
@@ -139,7 +139,7 @@ def collect(cuda, memory, kind, summed=False):
         cuda.syncthreads()
         return np.uint32(upto - counted)
 
-    @cuda.jit(device=True, inline="always")
+    @cuda.jit(device=True, forceinline=True)
     def append(bits, n, chunk_log2, tile, mask, packed, offsets, base, keys, values, starts):
         warp, low = warp_of(), (ONE << chunk_log2) - ONE
         index = tile * tile_size + np.uint64(cuda.threadIdx.x) * each
@@ -161,7 +161,7 @@ def collect(cuda, memory, kind, summed=False):
         if cuda.threadIdx.x == 0 and (tile + ONE) * tile_size >= n:
             starts[(n + low) >> chunk_log2] = base[1]
 
-    @cuda.jit(device=True, inline="always")
+    @cuda.jit(device=True, forceinline=True)
     def note_largest(most, top):
         most = find_largest(most)
         if lane_of() == np.uint32(0):
@@ -232,11 +232,11 @@ def collect(cuda, memory, kind, summed=False):
         packed = places(progress, tile, mask, sums, offsets, base)
         append(out, n, chunk_log2, tile, mask, packed, offsets, base, keys, values, starts)
 
-    @cuda.jit(device=True, inline="always")
+    @cuda.jit(device=True, forceinline=True)
     def add_one(ours, theirs, gamma, beta):
         return as_bits(add(multiply(as_float(ours), gamma), multiply(as_float(theirs), beta)))
 
-    @cuda.jit(device=True, inline="always")
+    @cuda.jit(device=True, forceinline=True)
     def add_four(ours, theirs, gamma, beta):
         a, b, c, d = ours
         e, f, g, h = theirs
@@ -245,7 +245,7 @@ def collect(cuda, memory, kind, summed=False):
             add_one(c, g, gamma, beta), add_one(d, h, gamma, beta),
         )  # fmt: skip
 
-    @cuda.jit(device=True, inline="always")
+    @cuda.jit(device=True, forceinline=True)
     def add_two(ours, theirs, gamma, beta):
         a, b = ours
         c, d = theirs
@@ -316,7 +316,7 @@ def histogram(cuda, memory, kind):
     strip = np.uint64(THREADS * per)
     magnitude, vector_load = magnitude_of(cuda, kind), memory.vector_load
 
-    @cuda.jit(device=True, inline="always")
+    @cuda.jit(device=True, forceinline=True)
     def put(own, pattern, low, high, shift):
         size = magnitude(pattern)
         if low <= size and size <= high:

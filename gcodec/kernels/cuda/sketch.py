@@ -31,7 +31,7 @@ def slice_of(itemsize):
 def _hash(cuda):
     """Device function: 64 bits of a position, by the tables of one hash of three rows."""
 
-    @cuda.jit(device=True, inline="always")
+    @cuda.jit(device=True, forceinline=True)
     def of(tables, number, at):
         low = tables[number, 0, at & BYTE] ^ tables[number, 1, (at >> EIGHT) & BYTE]
         high = tables[number, 2, (at >> np.uint64(16)) & BYTE]
@@ -46,7 +46,7 @@ def _signed(cuda, memory, kind):
     bits, pattern = np.uint64(itemsize * 8 - 1), np.dtype(f"u{itemsize}").type
     as_float, as_bits = memory.as_float, memory.as_bits
 
-    @cuda.jit(device=True, inline="always")
+    @cuda.jit(device=True, forceinline=True)
     def apply(number, sign):
         return as_float(pattern(as_bits(number) ^ pattern((sign & ONE) << bits)))
 
@@ -127,15 +127,15 @@ def estimate(cuda, memory, kind):
     hash_of, apply_sign, add = _hash(cuda), _signed(cuda, memory, kind), memory.add
     zero, most = kind(0), kind(np.inf)
 
-    @cuda.jit(device=True, inline="always")
+    @cuda.jit(device=True, forceinline=True)
     def smaller(a, b):
         return a if a < b else b
 
-    @cuda.jit(device=True, inline="always")
+    @cuda.jit(device=True, forceinline=True)
     def larger(a, b):
         return a if a > b else b
 
-    @cuda.jit(device=True, inline="always")
+    @cuda.jit(device=True, forceinline=True)
     def said(cells, row, columns_log2, bits):
         """What a row says, or an infinity: as many of one sign as of the other go with a median."""
         if row >= np.uint64(cells.shape[0]):
@@ -143,7 +143,7 @@ def estimate(cuda, memory, kind):
         own = bits >> row % PER_HASH * (columns_log2 + ONE)
         return apply_sign(cells[row, own & ((ONE << columns_log2) - ONE)], own >> columns_log2)
 
-    @cuda.jit(device=True, inline="always")
+    @cuda.jit(device=True, forceinline=True)
     def median_of_five(a, b, c, d, e):
         low = larger(smaller(a, b), smaller(c, d))
         high = smaller(larger(a, b), larger(c, d))

@@ -39,6 +39,8 @@ def memory():
     vector_load(array, index) : 16 bytes as a tuple of elements, from an aligned address
     vector_store(array, index, elements) : the same way back
     peek(words, index), poke(words, index, word) : a uint64 that other blocks write and read
+    arrive(words, index) : adds one to a uint64, and what it was; what other blocks did before they
+        arrived is done for those that arrive later
     multiply(x, y), add(x, y) : each rounded, whatever comes after, so that nothing is fused
     as_float(bits), as_bits(number) : the same 32 or 64 bits
     """
@@ -106,6 +108,17 @@ def memory():
 
         return types.void(words, types.uint64, types.uint64), generate
 
+    @intrinsic
+    def arrive(typing_context, words, index):
+        def generate(context, builder, sig, args):
+            address = builder.ptrtoint(place(context, builder, sig.args[0], *args), long)
+            kind = ir.FunctionType(long, [long])
+            text = "atom.acq_rel.gpu.global.add.u64 $0, [$1], 1;"
+            whole = ir.InlineAsm(kind, text, "=l,l,~{memory}", side_effect=True)
+            return builder.call(whole, [address])
+
+        return types.uint64(words, types.uint64), generate
+
     def rounded(single, double):
         @intrinsic
         def operation(typing_context, x, y):
@@ -138,6 +151,7 @@ def memory():
         vector_store=vector_store,
         peek=peek,
         poke=poke,
+        arrive=arrive,
         multiply=rounded("llvm.nvvm.mul.rn.f", "llvm.nvvm.mul.rn.d"),
         add=rounded("llvm.nvvm.add.rn.f", "llvm.nvvm.add.rn.d"),
         as_float=cast({32: types.float32, 64: types.float64}),

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import BackendUnavailableError
-from . import selection, sketch
+from ...format.elements import Element
+from . import elementwise, selection, sketch
 from .launch import Launcher
 
 ALIGNMENT = 16
@@ -77,6 +78,21 @@ class Resident:
             f"what this recipe asks of all elements has no CUDA kernel for {self.dtype}: copy the "
             "gradient to the host, or to float32"
         )
+
+    def widened(self, element: Element) -> "Resident":
+        """The numbers of these patterns, as float32 or float64."""
+        if element.bits >= 32:
+            return self.view(f"f{self.itemsize}")
+        launcher, grid = self.launcher, -(-self.size // elementwise.THREADS)
+        there = launcher.empty(self.size, np.uint32)
+        if grid:
+            launcher.launch(f"widen_{element.name}", grid, self.handle, there)
+        return Resident(there, self.size, np.uint32, launcher.address(there), launcher).view("f4")
+
+    def fill(self, value: float) -> None:
+        """With zeros."""
+        assert value == 0
+        self.launcher.clear(self.handle)
 
     def host(self) -> NDArray[Any]:
         """A copy."""
@@ -218,6 +234,38 @@ class Twins:
         bits = out.view(f"u{out.itemsize}")
         none = int(np.iinfo(bits.dtype).max)  # of which there is no magnitude
         launch_collect(bits, none, FLAT, 0, (grad, residual, gamma, beta))
+
+    def correct(
+        self, grad: Any, velocity: Any, residual: Any, momentum: Any, nesterov: bool,
+        new_velocity: Any, out: Any,
+    ) -> None:  # fmt: skip
+        """DGC's momentum correction."""
+        given = grad, velocity, residual
+        if not isinstance(out, Resident):
+            self._cpu.correct(*given, momentum, nesterov, new_velocity, out)
+        elif out.size:
+            handles = (array.handle for array in given)
+            rest = momentum, np.uint32(nesterov), new_velocity.handle, out.handle
+            grid = -(-out.size // elementwise.THREADS)
+            out.launcher.launch(f"correct_{out.dtype}", grid, *handles, *rest)
+
+    def scatter(
+        self, keys: Any, counts: Any, chunk_log2: int, values: NDArray[Any], out: Any
+    ) -> None:
+        """`out[position] = value`; keys may be there, with where those of each chunk begin."""
+        if not isinstance(out, Resident):
+            self._cpu.scatter(keys, counts, chunk_log2, values, out)
+        elif keys.size:
+            launcher, kind = out.launcher, np.dtype(f"u{out.itemsize}")
+            if isinstance(keys, Resident):
+                where = keys.handle, counts.handle
+            else:
+                starts = np.append(0, np.cumsum(counts)).astype(np.uint64)
+                where = launcher.put(np.ascontiguousarray(keys)), launcher.put(starts)
+            given = *where, np.uint64(chunk_log2), launcher.put(values.view(kind))
+            to = out.view(kind).handle
+            launcher.launch(f"scatter_{kind}", where[1].size - 1, *given, to)
+            launcher.wait()
 
     def collect(self, bits: Any, *where: Any) -> tuple[int, int, int]:
         """Append elements whose magnitude pattern is at least `floor`, from number `at` on.

@@ -14,11 +14,11 @@ FIVE = np.uint32(5)
 def position(cuda):
     """Device functions: the lane within a warp, and the warp within a block."""
 
-    @cuda.jit(device=True, inline="always")
+    @cuda.jit(device=True, forceinline=True)
     def lane():
         return np.uint32(cuda.threadIdx.x) & LAST_LANE
 
-    @cuda.jit(device=True, inline="always")
+    @cuda.jit(device=True, forceinline=True)
     def warp():
         return np.uint32(np.uint32(cuda.threadIdx.x) >> FIVE)
 
@@ -29,7 +29,7 @@ def largest(cuda, kind):
     """Device function: the largest number of all lanes."""
     signed = np.int64 if kind is np.uint64 else np.int32
 
-    @cuda.jit(device=True, inline="always")
+    @cuda.jit(device=True, forceinline=True)
     def find(value):
         for step in (16, 8, 4, 2, 1):
             value = max(value, kind(cuda.shfl_xor_sync(FULL, signed(value), step)))
@@ -41,7 +41,7 @@ def largest(cuda, kind):
 def total(cuda):
     """Device function: the sum of all lanes' numbers, uint64."""
 
-    @cuda.jit(device=True, inline="always")
+    @cuda.jit(device=True, forceinline=True)
     def add(value):
         for step in (16, 8, 4, 2, 1):
             value += np.uint64(cuda.shfl_xor_sync(FULL, np.int64(value), step))
@@ -53,7 +53,7 @@ def total(cuda):
 def scan(cuda):
     """Device function: the sum over this lane and those below, uint32."""
 
-    @cuda.jit(device=True, inline="always")
+    @cuda.jit(device=True, forceinline=True)
     def add(lane, value):
         so_far = np.uint32(value)
         for step in (1, 2, 4, 8, 16):

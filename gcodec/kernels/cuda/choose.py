@@ -1,0 +1,394 @@
+"""Which packings are smallest, and the codes for them (spec section 13) on CUDA.
+
+Device functions that one thread block calls once all chunks are measured. What it finds goes to
+`measures`, a row for each chunk, and to `tables`, uint32: codes of keys, then, by the number of a
+value, its place in the codebook and its code.
+"""
+
+import numpy as np
+
+from ...format.directory import BLOCK, OFFSET_BITS
+from ...format.ids import MAX_VALUE_RICE, SECTION_ENTRY, ValueCodec
+from . import codes, measure, planes
+from .measure import CLASSES, DELTA, KEY, KEY_HIGH, NUMBERS, VALUE, VALUE_HIGH
+from .warps import largest, position, total
+
+GROUPS = 26
+"""Of densities: bit lengths of positions for each key."""
+
+TOGETHER = GROUPS
+"""The row of all groups, in counts and lengths."""
+
+KEY_CODES = CLASSES * CLASSES
+PLACES, CODES = np.uint64(KEY_CODES), np.uint64(KEY_CODES + NUMBERS)
+TABLES = KEY_CODES + 2 * NUMBERS
+COUNTS = (GROUPS + 1) * CLASSES
+"""Shared words of counts: those of gaps by group, or three of NUMBERS."""
+
+LENGTHS = 4 * NUMBERS
+SCRATCH = max(planes.WARPS * codes.scratch_of(CLASSES), codes.scratch_of(NUMBERS))
+FOUND = GROUPS + 2
+"""Shared words of what warps tell each other."""
+
+ZERO, ONE, TWO = np.uint64(0), np.uint64(1), np.uint64(2)
+EIGHT, SIX = np.uint64(8), np.uint64(6)
+CLASS, ROW, WARPS, STEP = (
+    np.uint64(number) for number in (CLASSES, measure.ROW, planes.WARPS, planes.THREADS)
+)
+ALL_NUMBERS, ALL_GROUPS = np.uint64(NUMBERS), np.uint64(TOGETHER)
+WARP_SCRATCH = np.uint64(codes.scratch_of(CLASSES))
+CODE_BITS, SECTION_BITS = np.uint64(4 * CLASSES), np.uint64(8 * SECTION_ENTRY)
+LEVEL_CODE_BITS, OFFSET = np.uint64(4), np.uint64(OFFSET_BITS)
+FIXED, RICE, SIGN, HUFFMAN = (
+    np.uint64(codec)
+    for codec in (ValueCodec.FIXED, ValueCodec.RICE, ValueCodec.SIGN, ValueCodec.HUFFMAN)
+)
+SIGNED = np.uint64(ValueCodec.SIGNED_FIXED - ValueCodec.FIXED)
+"""What a signed codec's id has more than the other's."""
+
+
+def offsets(cuda):
+    """Device function: words of the index of codes."""
+    words = measure.words_of(cuda)
+
+    @cuda.jit(device=True, forceinline=True)
+    def index_words(count):
+        return words((count - ONE) // np.uint64(BLOCK) * OFFSET)
+
+    return index_words
+
+
+def keys(cuda):
+    """Device function: choose the packing of each chunk's keys; how many codes there are."""
+    add_lanes, (lane_of, warp_of) = total(cuda), position(cuda)
+    words, allowed, index_words = measure.words_of(cuda), measure.is_allowed(cuda), offsets(cuda)
+    make_lengths, word_of = codes.lengths(cuda), codes.word(cuda)
+    bit_length = codes.bits_of(cuda)
+
+    @cuda.jit(device=True, forceinline=True)
+    def group_of(facts_of_chunks, chunk, count):
+        """Of a chunk's density."""
+        n, log2 = facts_of_chunks
+        return bit_length(min(n - (chunk << log2), ONE << log2) // count)
+
+    @cuda.jit(device=True, forceinline=True)
+    def count_gaps(starts, measures, where, chosen, counts):
+        """Classes of all gaps, or of the chunks that have codes, by group and together."""
+        i, lane, chunk = np.uint64(cuda.threadIdx.x), np.uint64(lane_of()), np.uint64(warp_of())
+        while i < np.uint64(COUNTS):
+            counts[i] = ZERO
+            i += STEP
+        cuda.syncthreads()
+        while chunk + ONE < np.uint64(starts.size):
+            count, row = starts[chunk + ONE] - starts[chunk], chunk * ROW
+            if count > ZERO and (not chosen or measures[row + KEY] == np.uint32(DELTA)):
+                own = np.uint64(measures[row + lane])
+                if own > ZERO:
+                    group = group_of(where, chunk, count)
+                    cuda.atomic.add(counts, group * CLASS + lane, own)
+                    cuda.atomic.add(counts, ALL_GROUPS * CLASS + lane, own)
+            chunk += WARPS
+        cuda.syncthreads()
+
+    @cuda.jit(device=True, forceinline=True)
+    def make_codes(counts, lengths, scratch, found):
+        """A code for each group that occurs, or one; their number, and whether it is one."""
+        group, lane, own = np.uint64(warp_of()), lane_of(), np.uint64(warp_of()) * WARP_SCRATCH
+        while group <= ALL_GROUPS:
+            at = group * CLASS
+            bits = make_lengths(counts, at, CLASS, lengths, at, scratch, own)
+            if lane == np.uint32(0):
+                found[group] = bits
+            group += WARPS
+        cuda.syncthreads()
+        number, bits, group = ZERO, ZERO, ZERO
+        while group < ALL_GROUPS:
+            if found[group] > ZERO:
+                number += ONE
+                bits += CODE_BITS + found[group]
+            group += ONE
+        one = number > ONE and CODE_BITS + found[ALL_GROUPS] <= bits
+        return ONE if one else number, one
+
+    @cuda.jit(device=True, forceinline=True)
+    def use(starts, measures, where, lengths, found, one, chosen):
+        """What codes take in each chunk; and a code for it, if it is smaller or was chosen.
+
+        The sum of this thread's chunks' words, with and without codes.
+        """
+        chunk, lane = np.uint64(warp_of()), lane_of()
+        coded = plain = ZERO
+        while chunk + ONE < np.uint64(starts.size):
+            count, row = starts[chunk + ONE] - starts[chunk], chunk * ROW
+            if count > ZERO:
+                group, number, other = group_of(where, chunk, count), ZERO, ZERO
+                while other < group:
+                    if found[other] > ZERO and not one:
+                        number += ONE
+                    other += ONE
+                if one:
+                    group = ALL_GROUPS
+                own = np.uint64(measures[row + np.uint64(lane)])
+                high = own * np.uint64(lengths[group * CLASS + np.uint64(lane)])
+                high = add_lanes(high)
+                rests = np.uint64(measures[row + measure.REST_BITS])
+                size = index_words(count) + words(high) + words(rests)
+                least = np.uint64(measures[row + measure.PLAIN_WORDS])
+                codec = np.uint64(measures[row + measure.PLAIN])
+                if chosen:
+                    takes = measures[row + KEY] & np.uint32(255) == np.uint32(DELTA)
+                else:  # the lower id on ties
+                    takes = size < least or (size == least and codec > np.uint64(DELTA))
+                cuda.syncwarp()
+                if lane == np.uint32(0):
+                    plain += least
+                    coded += size if takes else least
+                    kind, bits = np.uint64(measures[row + measure.PLAIN]), ZERO
+                    if takes and chosen:
+                        kind, bits = np.uint64(DELTA) | number << EIGHT, high
+                    elif takes:
+                        kind = np.uint64(DELTA)
+                    measures[row + KEY], measures[row + KEY_HIGH] = np.uint32(kind), np.uint32(bits)
+            chunk += WARPS
+        return coded, plain
+
+    @cuda.jit(device=True, forceinline=True)
+    def share(value, found):
+        """The sum over warps of what their first lanes have."""
+        cuda.syncthreads()
+        if cuda.threadIdx.x == 0:
+            found[GROUPS + 1] = ZERO
+        cuda.syncthreads()
+        if lane_of() == np.uint32(0):
+            cuda.atomic.add(found, GROUPS + 1, value)
+        cuda.syncthreads()
+        return found[GROUPS + 1]
+
+    @cuda.jit(device=True, forceinline=True)
+    def settle(starts, measures):
+        """All chunks without codes."""
+        chunk = np.uint64(cuda.threadIdx.x)
+        while chunk + ONE < np.uint64(starts.size):
+            if starts[chunk + ONE] > starts[chunk]:
+                row = chunk * ROW
+                measures[row + KEY] = measures[row + measure.PLAIN]
+                measures[row + KEY_HIGH] = np.uint32(0)
+            chunk += STEP
+        cuda.syncthreads()
+
+    @cuda.jit(device=True, forceinline=True)
+    def keep_codes(lengths, found, one, tables):
+        i = np.uint64(cuda.threadIdx.x)
+        while i < np.uint64(COUNTS):
+            group, symbol, number, other = i // CLASS, i % CLASS, ZERO, ZERO
+            while other < group:
+                if found[other] > ZERO and not one:
+                    number += ONE
+                other += ONE
+            if one == (group == ALL_GROUPS) and found[group] > ZERO:
+                at = number * CLASS + symbol
+                tables[at] = word_of(lengths, group * CLASS, CLASS, symbol)
+            i += STEP
+
+    @cuda.jit(device=True, forceinline=True)
+    def choose(codecs, starts, measures, where, tables, counts, lengths, scratch, found):
+        if not allowed(codecs, DELTA):
+            settle(starts, measures)
+            return ZERO
+        others = codecs & ~(ONE << np.uint64(DELTA)) != ZERO
+        number, one, stage = ZERO, False, ZERO
+        coded = plain = ZERO
+        while stage < TWO:
+            count_gaps(starts, measures, where, stage != ZERO, counts)
+            number, one = make_codes(counts, lengths, scratch, found)
+            coded, plain = use(starts, measures, where, lengths, found, one, stage != ZERO)
+            cuda.syncthreads()
+            stage += ONE
+        if others and number > ZERO:
+            coded, plain = share(coded, found), share(plain, found)
+            if plain << SIX <= (coded << SIX) + SECTION_BITS + CODE_BITS * number:
+                number = ZERO
+        if number == ZERO:
+            settle(starts, measures)
+        else:
+            keep_codes(lengths, found, one, tables)
+            cuda.syncthreads()
+        return number
+
+    return choose
+
+
+def values(cuda):
+    """Device function: choose the packing of each chunk's values.
+
+    Returns whether levels carry signs, how many occur, and whether there is a code. On return the
+    first NUMBERS of `counts` say how often each number occurs, and its lengths are those of
+    `lengths`, by place, from NUMBERS on if levels carry signs.
+    """
+    add_lanes, (lane_of, warp_of) = total(cuda), position(cuda)
+    find_largest = largest(cuda, np.uint64)
+    words, bit_length, index_words = measure.words_of(cuda), codes.bits_of(cuda), offsets(cuda)
+    make_lengths, word_of = codes.lengths(cuda), codes.word(cuda)
+
+    @cuda.jit(device=True, forceinline=True)
+    def count_numbers(starts, counted, counts):
+        thread, chunk, own = np.uint64(cuda.threadIdx.x), ZERO, ZERO
+        while chunk + ONE < np.uint64(starts.size):
+            own += np.uint64(counted[chunk * ALL_NUMBERS + thread])
+            chunk += ONE
+        counts[thread] = own
+        cuda.syncthreads()
+
+    @cuda.jit(device=True, forceinline=True)
+    def sort(counts, lengths, signed):
+        """Places by frequency of numbers, or of their levels, and counts by place.
+
+        Counts by place are the second of `counts`, the third if signed, and places by number the
+        third of `lengths`, or the fourth. How many occur.
+        """
+        thread, used, shift = np.uint64(cuda.threadIdx.x), ZERO, ONE - signed
+        own, place, other = ZERO, ZERO, ZERO
+        by_place, places = (ONE + signed) * ALL_NUMBERS, (TWO + signed) * ALL_NUMBERS
+        counts[by_place + thread] = ZERO
+        own = counts[thread]
+        if signed == ZERO:
+            own += counts[thread ^ ONE]
+        cuda.syncthreads()
+        while other < ALL_NUMBERS:
+            count = counts[other]
+            if signed == ZERO:
+                count += counts[other ^ ONE]
+            if count > ZERO:
+                used += ONE
+                if count > own or (count == own and other >> shift < thread >> shift):
+                    place += ONE
+            other += ONE << shift
+        lengths[places + thread] = np.uint32(place)
+        if own > ZERO:  # a level by both of its numbers, which say the same
+            cuda.atomic.max(counts, by_place + place, own)
+        cuda.syncthreads()
+        return used
+
+    @cuda.jit(device=True, forceinline=True)
+    def code_both(counts, lengths, scratch, found, used, used_signed):
+        """Codes of levels and of numbers by the first warp; the bits that each takes."""
+        which = ZERO
+        while which < TWO:
+            size = used_signed if which else used
+            size = max((size + CLASS - ONE) // CLASS, ONE) * CLASS
+            at, out = (ONE + which) * ALL_NUMBERS, which * ALL_NUMBERS
+            if warp_of() == np.uint32(0):
+                bits = make_lengths(counts, at, size, lengths, out, scratch, ZERO)
+                if lane_of() == np.uint32(0):
+                    found[TWO + which] = bits
+            which += ONE
+        cuda.syncthreads()
+        return found[TWO], found[TWO + ONE]
+
+    @cuda.jit(device=True, forceinline=True)
+    def fit_rice(counted, row, lengths, places, count):
+        """The first parameter that costs least, and the unary bits."""
+        parameter, unary, k, best = ZERO, ZERO, ZERO, ~ZERO
+        while k <= np.uint64(MAX_VALUE_RICE):
+            shifted, number = ZERO, np.uint64(lane_of())
+            while number < ALL_NUMBERS:
+                symbol = np.uint64(lengths[places + number])
+                shifted += np.uint64(counted[row + number]) * (symbol >> k)
+                number += CLASS
+            shifted = add_lanes(shifted) + count
+            if shifted + k * count >= best:
+                break
+            best, parameter, unary = shifted + k * count, k, shifted
+            k += ONE
+        return parameter, unary
+
+    @cuda.jit(device=True, forceinline=True)
+    def try_chunk(counted, row, count, lengths, signed, coded):
+        """Fields of the smallest packing of a chunk, and bits of value high; words of it without
+        a code, and with one."""
+        number, high, low, huffman = np.uint64(lane_of()), ZERO, ZERO, ZERO
+        places, own = (TWO + signed) * ALL_NUMBERS, signed * ALL_NUMBERS
+        while number < ALL_NUMBERS:
+            held = np.uint64(counted[row + number])
+            if held > ZERO:
+                symbol = np.uint64(lengths[places + number])
+                high, low = max(high, symbol), max(low, ALL_NUMBERS - symbol)
+                huffman += held * np.uint64(lengths[own + symbol])
+            number += CLASS
+        high, low = find_largest(high), ALL_NUMBERS - find_largest(low)
+        huffman = add_lanes(huffman)
+        parameter, unary = fit_rice(counted, row, lengths, places, count)
+        size, more = max(bit_length(high), signed), signed * SIGNED
+        signs = (ONE - signed) * words(count)
+        takes = signs + words(count * size)
+        fields, bits = (FIXED + more) | size << EIGHT, ZERO
+        if signs + words(unary) + words(count * parameter) < takes:
+            takes = signs + words(unary) + words(count * parameter)
+            fields, bits = (RICE + more) | parameter << EIGHT, unary
+        if signed == ZERO and low == high and signs < takes:
+            takes, fields, bits = signs, SIGN | low << np.uint64(16), ZERO
+        with_code = signs + index_words(count) + words(huffman)
+        if coded and with_code < takes:
+            fields, bits = HUFFMAN + more, huffman
+        return fields, bits, takes, min(takes, with_code)
+
+    @cuda.jit(device=True, forceinline=True)
+    def try_all(starts, measures, counted, lengths, signed, coded, found):
+        """Write fields of all chunks; words of them without a code, and with one."""
+        if cuda.threadIdx.x == 0:
+            found[0], found[1] = ZERO, ZERO
+        cuda.syncthreads()
+        chunk, plain, with_code = np.uint64(warp_of()), ZERO, ZERO
+        while chunk + ONE < np.uint64(starts.size):
+            count = starts[chunk + ONE] - starts[chunk]
+            if count > ZERO:
+                row = chunk * ALL_NUMBERS
+                fields, bits, takes, also = try_chunk(counted, row, count, lengths, signed, coded)
+                plain += takes
+                with_code += also
+                if lane_of() == np.uint32(0):
+                    measures[chunk * ROW + VALUE] = np.uint32(fields)
+                    measures[chunk * ROW + VALUE_HIGH] = np.uint32(bits)
+            chunk += WARPS
+        if lane_of() == np.uint32(0):
+            cuda.atomic.add(found, 0, plain)
+            cuda.atomic.add(found, 1, with_code)
+        cuda.syncthreads()
+        plain, with_code = found[0], found[1]
+        cuda.syncthreads()
+        return plain, with_code
+
+    @cuda.jit(device=True, forceinline=True)
+    def choose(kept, bits, starts, measures, counted, tables, counts, lengths, scratch, found):
+        thread = np.uint64(cuda.threadIdx.x)
+        count_numbers(starts, counted, counts)
+        used, used_signed = sort(counts, lengths, ZERO), sort(counts, lengths, ONE)
+        cost, cost_signed = code_both(counts, lengths, scratch, found, used, used_signed)
+        each = bits + LEVEL_CODE_BITS
+        fewer = cost_signed + each * used_signed + kept // EIGHT < cost + each * used + kept
+        signed, coded, occur, best, stage = ZERO, False, used, ~ZERO, ZERO
+        while stage < TWO + ONE:  # two trials, and the better one again with its code
+            if stage != ONE or fewer:
+                trial = signed if stage == TWO else stage
+                plain, with_code = try_all(starts, measures, counted, lengths, trial, coded, found)
+                if stage < TWO:
+                    levels = used_signed if trial else used
+                    section = ((levels + ONE) // TWO + EIGHT - ONE) // EIGHT * EIGHT
+                    section = (section << (TWO + ONE)) + SECTION_BITS
+                    pays = (with_code << SIX) + section < plain << SIX
+                    takes = (with_code << SIX) + section if pays else plain << SIX
+                    takes += levels * bits
+                    if takes < best:
+                        best, signed, occur = takes, trial, levels
+                        coded = pays
+            stage += ONE
+        place = np.uint64(lengths[(TWO + signed) * ALL_NUMBERS + thread])
+        tables[PLACES + thread] = np.uint32(place)
+        if coded and counts[thread] > ZERO:
+            size = (occur + CLASS - ONE) // CLASS * CLASS
+            code = word_of(lengths, signed * ALL_NUMBERS, size, place)
+            tables[CODES + thread] = code
+        cuda.syncthreads()
+        return signed, occur, coded
+
+    return choose
