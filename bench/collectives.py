@@ -268,7 +268,7 @@ def more_ranks(call, grad):
     frame = call.codec.encode(grad)
     header, plans = gcodec.inspect(frame).header, {}
     for ranks in MODELLED:
-        sizes = np.full(ranks, frame.size), np.full(ranks, header["n_stored"])
+        sizes = [frame.size] * ranks, [header["n_stored"]] * ranks
         load = Load(grad.size, grad.itemsize, header["chunk_log2"], *sizes)
         plans[f"P = {ranks}"] = choose(call._costs, load).seconds
     return plans

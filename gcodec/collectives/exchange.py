@@ -7,7 +7,6 @@ the others up to the next `agree`, where all of them raise the same error.
 
 from collections.abc import Callable, Iterable, Sequence
 from time import perf_counter
-from types import ModuleType
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -16,36 +15,19 @@ from numpy.typing import NDArray
 from .. import decoder
 from ..arrays import NUMBERS, Gradient, Numbers, read_only
 from ..codec import Codec
-from ..decoder import Content
-from ..dense import Fields
 from ..errors import Corrupt, Mismatch
 from ..feedback import ErrorFeedback
 from ..format.elements import FLOAT32
 from ..format.frame import Frame
+from ..kernels import load
 from .communicator import Communicator
 from .descriptor import READY, check_statuses, failure_status
 from .outcome import Memory, Outcome
+from .parts import Sound, put_sum
 
 Result = TypeVar("Result")
 Bytes = NDArray[np.uint8]
-Sound = Content | Fields
 NOTHING: Bytes = read_only(np.empty(0, np.uint8))
-
-
-class Part(NamedTuple):
-    """What is to be added to zeros at elements [start, stop): a sound frame, or their sums."""
-
-    start: int
-    stop: int
-    content: Sound | Numbers
-
-    def add(self, flat: Numbers, kernels: ModuleType) -> None:
-        """Add it to a flat array of all elements."""
-        own = flat[self.start : self.stop]
-        if isinstance(self.content, np.ndarray):
-            np.copyto(own, self.content)
-        else:
-            decoder.add(self.content, own, 1.0, kernels)
 
 
 class Call(NamedTuple):
@@ -96,7 +78,7 @@ class Exchange:
         self.rank, self.size = communicator.rank, communicator.size
         self.sizes = self.stored = np.zeros(self.size, np.int64)
         self.chunk_log2 = 0
-        self.kernels = call.codec.recipe().kernels
+        self.kernels = load(call.codec.backend)
         self.bytes_sent = 0
         self.codec_seconds = 0.0
         self.failure: Exception | None = None
@@ -221,11 +203,10 @@ class Exchange:
         if self.feedback is not None:
             self.feedback.retain(self.name, keys, values)
 
-    def add_up(self, contents: Iterable[Sound], length: int) -> Numbers:
+    def add_up(self, contents: Sequence[Sound], length: int) -> Numbers:
         """The sum of what ranks sent, in rank order."""
-        total = np.zeros(length, self.dtype)
-        for content in contents:
-            decoder.add(content, total, 1.0, self.kernels)
+        total = np.empty(length, self.dtype)
+        put_sum(contents, total, 1, self.kernels)
         return total
 
 

@@ -22,11 +22,17 @@ from ..format import ids
 from ..format.draws import mix
 from ..format.elements import FLOAT32
 from ..format.frame import Frame
-from ..format.header import LOW_32
 from ..kernels import load
 from ..sketching import CountSketch, How
 from .communicator import Communicator
-from .descriptor import DESCRIPTOR, check_agreement, check_order, descriptor, failure_status
+from .descriptor import (
+    check_agreement,
+    check_order,
+    descriptor,
+    failure_status,
+    hash_of,
+    received,
+)
 from .exchange import NOTHING
 
 COLUMNS_OF_KEPT: Final = 16
@@ -99,16 +105,20 @@ class Sketching:
         self, name: str, layout: Any, step: int, frame: Frame, failure: Exception | None
     ) -> list[NDArray[np.uint8]]:
         """All ranks' frames in rank order, once all agree; or the same error on all."""
-        mine = descriptor(self._sequence, failure_status(failure))
-        mine["codec"], mine["name"] = self.hash(repr(self)), self.hash(str(name)) & LOW_32
-        mine["layout"] = self.hash(repr(layout[0])) & LOW_32
-        mine["dtype"] = ids.ElementType[layout[1].upper()]
-        mine["elements"], mine["bytes"] = prod(layout[0]), frame.size
-        mine["step"] = step if failure is None else 0
+        mine = descriptor(
+            self._sequence,
+            failure_status(failure),
+            codec=self.hash(repr(self)),
+            name=self.hash(str(name)),
+            layout=self.hash(repr(layout[0])),
+            dtype=ids.ElementType[layout[1].upper()],
+            elements=prod(layout[0]),
+            step=step if failure is None else 0,
+            size=frame.size,
+        )
         self._sequence += 1
-        announced = self._communicator.announce(mine.view(np.uint8), NOTHING)
-        everyone = np.concatenate([head for head, _ in announced]).view(DESCRIPTOR)
-        self.bytes_sent += DESCRIPTOR.itemsize
+        everyone = received(head for head, _ in self._communicator.announce(mine, NOTHING))
+        self.bytes_sent += mine.size
         try:
             check_order(everyone)
             check_agreement(everyone)
@@ -122,13 +132,12 @@ class Sketching:
     def total(self, frames: list[NDArray[np.uint8]]) -> CountSketch:
         """The sum of sketches, in the order given."""
         total = CountSketch.decode(frames[0], backend=self._backend)
-        for received in frames[1:]:
-            total.merge(CountSketch.decode(received, backend=self._backend))
+        for frame in frames[1:]:
+            total.merge(CountSketch.decode(frame, backend=self._backend))
         return total
 
     def hash(self, text: str) -> int:
-        data = np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8)
-        return int(self._kernels.xxh64(arrays.read_only(data), 0))
+        return hash_of(text, self._kernels)
 
     def mean(self, values: NDArray[Any]) -> NDArray[Any]:
         return values / values.dtype.type(self._communicator.size) if self.op == "mean" else values

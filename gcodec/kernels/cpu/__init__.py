@@ -41,6 +41,7 @@ from .sketch import (
     insert_pairs,
     select_estimates,
 )
+from .sums import put_sums
 from .unpack import first_corrupt, read_keys, read_values
 from .whole import finish_whole, first_floor, first_floor_of_sum, whole_encoder
 from .write import measure_chunks, write_chunks
@@ -86,6 +87,7 @@ __all__ = [
     "pick",
     "prove_whole",
     "put_fields",
+    "put_sums",
     "put_values",
     "quantize",
     "read_keys",
