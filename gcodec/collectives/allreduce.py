@@ -116,8 +116,7 @@ class Allreduce:
         if algorithm == "quantized" and feedback is not None:
             self.server = ErrorFeedback(codec)
         self.codec, self.feedback, self.op, self.algorithm = codec, feedback, op, algorithm
-        self.bytes_sent = 0
-        self.codec_seconds = 0.0
+        self.bytes_sent, self.codec_seconds = 0, 0.0
         self._communicator = communicator
         self._kernels = load(codec.at("", 0, 0).backend)
         self._sequence = 0
@@ -364,11 +363,10 @@ class Allreduce:
         if exchange.size == 1:
             return Plan(next(iter(MODELS)), {}, "there is one rank")
         if self._costs is None:
-            backend = exchange.codec.backend
-            self._costs = measure(self._communicator, self._kernels, backend)
+            self._costs = measure(self._communicator, self._kernels, exchange.codec.backend)
         frames = exchange.sizes.tolist(), exchange.stored.tolist()
-        load = Load(exchange.n, exchange.dtype.itemsize, exchange.chunk_log2, *frames)
-        return choose(self._costs, load)
+        size = exchange.n, exchange.dtype.itemsize, exchange.chunk_log2
+        return choose(self._costs, Load(*size, *frames))
 
     def _between(
         self,

@@ -8,6 +8,7 @@ the others up to the next `agree`, where all of them raise the same error.
 from collections.abc import Callable, Iterable, Sequence
 from time import perf_counter
 from typing import Any, NamedTuple, TypeVar
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -114,19 +115,27 @@ class Exchange:
                 raise error from self.failure
 
     def agree(self, *numbers: int) -> NDArray[np.int64]:
-        """Numbers of all ranks: int64[ranks, numbers].
+        """Numbers of all ranks: int64[ranks, numbers]. A word that goes ahead has status and check.
 
         Raises
         ------
         RankMismatchError
             On all ranks, if something failed on one since the descriptors.
+        Corrupt
+            On this one, if what another told changed on its way. It cannot go on with the others.
         """
-        mine = np.array([failure_status(self.failure), *numbers], np.int64)
-        everyone = self.communicator.allgather(mine.view(np.uint8))
+        mine = np.array([0, *numbers], np.int64)
+        status, words = failure_status(self.failure), mine.view(np.uint32)
+        words[:2] = status, crc32(mine.data[1:], status)
+        everyone = self.communicator.allgather(mine.view(np.uint8)).reshape(-1)
         self.bytes_sent += mine.nbytes
-        told = everyone.reshape(-1).view(np.int64).reshape(self.size, -1)
+        told = everyone.view(np.int64).reshape(self.size, -1)
+        statuses, checks = everyone.view(np.uint32).reshape(self.size, -1)[:, :2].T
+        for rank, check in enumerate(checks):
+            if check != crc32(told[rank].data[1:], int(statuses[rank])):
+                raise Corrupt(f"what rank {rank} told does not match its checksum")
         try:
-            check_statuses(told[:, 0], "decoding")
+            check_statuses(statuses, "decoding")
         except Exception as error:
             raise error from self.failure
         return told[:, 1:]

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import arrays
-from ..errors import NonFiniteError, RankMismatchError, StateError
+from ..errors import Corrupt, NonFiniteError, RankMismatchError, StateError
 from ..format import ids
 from ..format.draws import mix
 from ..format.elements import FLOAT32
@@ -335,6 +335,9 @@ class SketchAllreduce(Sketching):
             return np.arange(most)
         return total.heavy_hitters(most, how=self.how)[0]
 
+    def _digest(self, array: NDArray[Any]) -> int:
+        return int(self._kernels.xxh64(arrays.read_only(array.view(np.uint8)), 0))
+
     def _exact(
         self, keys: NDArray[np.int64], mine: NDArray[Any], room: int, failure: Exception | None
     ) -> NDArray[Any]:
@@ -342,15 +345,19 @@ class SketchAllreduce(Sketching):
 
         A rank that failed takes part, so that no other waits for it.
         """
-        digest = np.array([self._kernels.xxh64(keys.view(np.uint8), 0), keys.size], np.uint64)
-        if failure is not None:
-            digest[1] = NO_LIST
         values = np.zeros(room, mine.dtype)
         values[: keys.size] = mine[keys]
+        digest = np.array([self._digest(keys), keys.size, self._digest(values)], np.uint64)
+        if failure is not None:
+            digest[1] = NO_LIST
         message = np.concatenate((digest.view(np.uint8), values.view(np.uint8)))
         everyone = self._communicator.allgather(message)
         self.bytes_sent += message.size
         lists = np.ascontiguousarray(everyone[:, : digest.nbytes]).view(np.uint64)
+        for rank, row in enumerate(everyone[:, digest.nbytes :]):
+            if lists[rank, 2] != self._digest(row.copy()):
+                raise Corrupt(f"the values of rank {rank} do not match their checksum")
+        lists = lists[:, :2]
         wrong = np.flatnonzero((lists != lists[0]).any(axis=1) | (lists[:, 1] == NO_LIST))
         if wrong.size:
             raise RankMismatchError(

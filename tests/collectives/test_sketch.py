@@ -247,7 +247,7 @@ def test_out_counters_and_names(kind):
         out = np.full((3, 3), 9, np.float32)
         assert allreduce("w", np.eye(3, dtype=np.float32), out=out) is out
         sketch = CountSketch((3, 3), columns=64, rows=3).insert(np.eye(3, dtype=np.float32))
-        values = 16 + 4 * 9 if kind is SketchAllreduce else 0
+        values = 24 + 4 * 9 if kind is SketchAllreduce else 0
         assert allreduce.bytes_sent == 64 + len(sketch.encode()) + values
         assert allreduce.codec_seconds > 0
         return out.tolist()
