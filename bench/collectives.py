@@ -5,6 +5,8 @@ each (`--star`; see `gcodec/cli/network.py`), and take turns at contenders in on
 median over rounds of the slowest rank's, and "best" the least, selection, codec and residual
 included. "wire" is what the bytes alone would take at the rate, "share" wire over time. An
 MPI_Allreduce that is not 0.95 to 1.3 of its model says that the link is not what it should be.
+"bound" exchanges the same bytes around the least that memory must do: gradient and residual read,
+the next residual and the result written, nothing chosen, coded, checked or added.
 "16 bits" are float16, cast before and after. "raw pairs" are int32 keys and float32 values through
 two Allgatherv, selected before the clock starts, and so are the pairs of "Gloo sparse", which
 PyTorch gathers. Gloo is there where PyTorch is. On slow links, what sends every element takes part
@@ -23,15 +25,25 @@ from pathlib import Path
 from time import perf_counter
 
 import numpy as np
-from data import BUFFERS, laplace, tiled, window
+from contenders import (
+    Bound,
+    Buckets,
+    Dense,
+    Gloo,
+    GlooSparse,
+    Half,
+    RawPairs,
+    Sparse,
+    gradient_pool,
+    join_gloo,
+)
+from data import BUFFERS
 from harness import store, table
 
 import gcodec
 from gcodec.cli import network
-from gcodec.collectives import Allreduce
 from gcodec.collectives.costs import Load, choose
 
-CODEC = "reclog:ratio={},per_octave=4"
 ALGORITHMS = ("auto", "allgather", "split", "dense", "quantized", "gtopk", "oktopk")
 BUCKETS = {"4 buckets, one by one": False, "4 buckets, ahead": True}
 EXACT = ("auto", "allgather", "split", "dense")
@@ -43,166 +55,6 @@ ROUNDS = {"10mbit": (5, 1, 0), "100mbit": (11, 3, 1), "1gbit": (21, 11, 2)}
 MOST_ROUNDS = 21, 21, 2
 SELF_CHECK = 0.95, 1.3
 MODELLED = 8, 16
-
-
-class Counting:
-    """A communicator that counts the bytes that leave this rank."""
-
-    def __init__(self, inner):
-        self.inner, self.rank, self.size, self.moved = inner, inner.rank, inner.size, 0
-
-    def announce(self, head, rider):
-        self.moved += (self.size - 1) * (head.size + rider.size)
-        return self.inner.announce(head, rider)
-
-    def allgather(self, message):
-        self.moved += (self.size - 1) * message.size
-        return self.inner.allgather(message)
-
-    def allgatherv(self, message, sizes):
-        self.moved += (self.size - 1) * message.size
-        return self.inner.allgatherv(message, sizes)
-
-    def alltoallv(self, messages, sizes):
-        self.moved += sum(m.size for m in messages) - messages[self.rank].size
-        return self.inner.alltoallv(messages, sizes)
-
-
-def gradient_pool(source, n, rank):
-    """Three buffers of this rank's gradients."""
-    rng = np.random.default_rng(rank)
-    if source == "i.i.d.":
-        return np.stack([laplace(rng, n) for _ in range(BUFFERS)])
-    pool = tiled(source, n)
-    return pool * rng.uniform(0.5, 1.5, pool.shape).astype(np.float32)
-
-
-class Sparse:
-    """gcodec with error feedback, by one algorithm."""
-
-    def __init__(self, comm, pool, density, algorithm):
-        from gcodec.mpi import MPICommunicator
-
-        codec = gcodec.get_codec(CODEC.format(density))
-        self.pool, self.link = pool, Counting(MPICommunicator(comm))
-        memory = gcodec.ErrorFeedback(codec)
-        self.call = Allreduce(self.link, codec, feedback=memory, op="sum", algorithm=algorithm)
-        self.out = np.empty(pool.shape[1], np.float32)
-
-    def __call__(self, i):
-        before = self.link.moved, self.call.codec_seconds
-        self.call("w", window(self.pool, i), step=i, out=self.out)
-        return self.link.moved - before[0], self.call.codec_seconds - before[1]
-
-
-class Buckets(Sparse):
-    """The same in four buckets, each started while the last is on its way, or after it."""
-
-    def __init__(self, comm, pool, density, ahead):
-        super().__init__(comm, pool, density, "allgather")
-        self.ahead = ahead
-
-    def __call__(self, i):
-        before = self.link.moved, self.call.codec_seconds
-        pending = []
-        parts = np.split(window(self.pool, i), 4), np.split(self.out, 4)
-        for name, (part, out) in enumerate(zip(*parts, strict=True)):
-            if self.ahead:
-                pending.append(self.call.start(str(name), part, step=i, out=out))
-            else:
-                self.call(str(name), part, step=i, out=out)
-        for each in pending:
-            each.wait()
-        return self.link.moved - before[0], self.call.codec_seconds - before[1]
-
-
-class Dense:
-    """MPI_Allreduce; counted as a ring moves it."""
-
-    def __init__(self, comm, pool):
-        self.comm, self.pool, self.out = comm, pool, np.empty(pool.shape[1], np.float32)
-
-    def __call__(self, i):
-        self.comm.Allreduce(np.ascontiguousarray(window(self.pool, i)), self.out)
-        return 2 * (self.comm.size - 1) * self.out.nbytes // self.comm.size, 0.0
-
-
-class Half(Dense):
-    """MPI_Allreduce in float16, added up as MPI does it."""
-
-    def __call__(self, i):
-        total = np.empty(self.out.size, np.float16)
-        self.comm.Allreduce(window(self.pool, i).astype(np.float16), total)
-        self.out[:] = total
-        return 2 * (self.comm.size - 1) * total.nbytes // self.comm.size, 0.0
-
-
-class Gloo:
-    """PyTorch's all_reduce; counted as a ring moves it."""
-
-    def __init__(self, comm, pool, dtype):
-        self.comm, self.pool, self.dtype = comm, pool, dtype
-        self.out = np.empty(pool.shape[1], np.float32)
-
-    def __call__(self, i):
-        import torch
-
-        grad = torch.from_numpy(np.array(window(self.pool, i)))
-        total = grad.to(getattr(torch, self.dtype))
-        torch.distributed.all_reduce(total)
-        torch.from_numpy(self.out).copy_(total)
-        return 2 * (self.comm.size - 1) * total.nbytes // self.comm.size, 0.0
-
-
-class RawPairs:
-    """int32 keys and float32 values, selected beforehand, through two Allgatherv."""
-
-    def __init__(self, comm, pool, density):
-        self.comm, self.out = comm, np.empty(pool.shape[1], np.float32)
-        k = round(density * pool.shape[1])
-        self.keys = np.sort(np.argpartition(-np.abs(pool[0]), k)[:k]).astype(np.int32)
-        self.values = pool[0][self.keys]
-
-    def __call__(self, i):
-        comm = self.comm
-        counts = np.empty(comm.size, np.int64)
-        comm.Allgather(np.array([self.keys.size]), counts)
-        places = np.cumsum(counts) - counts
-        keys, values = np.empty(counts.sum(), np.int32), np.empty(counts.sum(), np.float32)
-        comm.Allgatherv(self.keys, [keys, counts, places, self._mpi().INT32_T])
-        comm.Allgatherv(self.values, [values, counts, places, self._mpi().FLOAT])
-        self.out.fill(0)
-        for start, count in zip(places, counts, strict=True):
-            own = slice(start, start + count)
-            self.out[keys[own]] += values[own]
-        return 8 * (comm.size - 1) * self.keys.size, 0.0
-
-    @staticmethod
-    def _mpi():
-        from mpi4py import MPI
-
-        return MPI
-
-
-class GlooSparse(RawPairs):
-    """PyTorch's all_reduce of a sparse tensor: int64 keys, padded to the longest rank's."""
-
-    def __call__(self, i):
-        import torch
-
-        keys, values = torch.from_numpy(self.keys[None].astype(np.int64)), self.values
-        total = torch.sparse_coo_tensor(keys, torch.from_numpy(values), self.out.shape)
-        torch.distributed.all_reduce(total)
-        self.out[:] = total.to_dense().numpy()
-        return 12 * (self.comm.size - 1) * self.keys.size, 0.0
-
-
-def join_gloo(comm, store):
-    import torch
-
-    torch.set_num_threads(1)
-    where = {"init_method": f"file://{store}", "rank": comm.rank, "world_size": comm.size}
-    torch.distributed.init_process_group("gloo", **where)
 
 
 def rank_main(task):
@@ -222,6 +74,7 @@ def rank_main(task):
         contenders["Gloo dense"] = Gloo(comm, pool, "float32")
         contenders["Gloo bfloat16"] = Gloo(comm, pool, "bfloat16")
         contenders["Gloo sparse"] = GlooSparse(comm, pool, task["density"])
+    contenders["bound"] = Bound(comm, pool, task["density"])
     for algorithm in task["algorithms"]:
         contenders[algorithm] = Sparse(comm, pool, task["density"], algorithm)
     for name, ahead in BUCKETS.items():
@@ -268,7 +121,7 @@ def more_ranks(call, grad):
     frame = call.codec.encode(grad)
     header, plans = gcodec.inspect(frame).header, {}
     for ranks in MODELLED:
-        sizes = np.full(ranks, frame.size), np.full(ranks, header["n_stored"])
+        sizes = [frame.size] * ranks, [header["n_stored"]] * ranks
         load = Load(grad.size, grad.itemsize, header["chunk_log2"], *sizes)
         plans[f"P = {ranks}"] = choose(call._costs, load).seconds
     return plans

@@ -8,7 +8,8 @@ again.
 
 from collections.abc import Iterable
 
-from .exchange import NOTHING, Bytes, Exchange, Part
+from .exchange import NOTHING, Bytes, Exchange
+from .parts import Part
 
 
 def reduce(exchange: Exchange) -> list[Part]:
@@ -31,4 +32,4 @@ def finish(exchange: Exchange, frames: Iterable[Bytes]) -> list[Part]:
         if rank not in exchange.contents:
             exchange.admit(rank, frame)
     contents = [exchange.contents[rank] for rank in range(exchange.size)]
-    return [Part(0, exchange.n, content) for content in contents if content is not None]
+    return [Part(0, exchange.n, [content for content in contents if content is not None])]

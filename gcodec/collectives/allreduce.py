@@ -10,20 +10,28 @@ from numpy.typing import NDArray
 
 from .. import arrays
 from ..arrays import Gradient, Numbers
+from ..codec import Codec
 from ..errors import Mismatch, StateError
 from ..feedback import ErrorFeedback
 from ..format.elements import FLOAT32
 from ..format.frame import Frame
-from ..format.header import HEADER_SIZE, read_header
 from ..kernels import load
 from ..policy import Policy
-from ..request import Layout, origin
+from ..request import Layout, Origin, origin
 from . import allgather, dense, gtopk, hierarchical, oktopk, plain, quantized, split
 from .communicator import RIDES, Communicator
 from .costs import MODELS, Costs, Load, Plan, choose, measure
-from .descriptor import DESCRIPTOR, check_agreement, descriptor, failure_status
-from .exchange import NOTHING, Bytes, Call, Exchange, Part, sum_type
+from .descriptor import (
+    check_agreement,
+    descriptor,
+    failure_status,
+    hash_of,
+    held_by,
+    received,
+)
+from .exchange import NOTHING, Bytes, Call, Exchange, sum_type
 from .outcome import Outcome
+from .parts import Part
 from .pending import FORMS, Pending, Wanted
 
 Algorithm = Callable[[Exchange], list[Part]]
@@ -108,8 +116,7 @@ class Allreduce:
         if algorithm == "quantized" and feedback is not None:
             self.server = ErrorFeedback(codec)
         self.codec, self.feedback, self.op, self.algorithm = codec, feedback, op, algorithm
-        self.bytes_sent = 0
-        self.codec_seconds = 0.0
+        self.bytes_sent, self.codec_seconds = 0, 0.0
         self._communicator = communicator
         self._kernels = load(codec.at("", 0, 0).backend)
         self._sequence = 0
@@ -205,9 +212,7 @@ class Allreduce:
             those from before the last call.
         """
         if self._outcome.unknown:
-            mine = self._blank(None)
-            mine["codec"] = self._hash("finish")
-            self._agree(mine)
+            self._agree(self._describe(None, codec=hash_of("finish", self._kernels)))
 
     def _start(
         self,
@@ -237,9 +242,9 @@ class Allreduce:
                 arrays.output(out, element, gradient.bits.size, shapes, exact=False)
                 result = out
             codec = self.codec.at(name, gradient.bits.size, step)
-            whence = origin(codec.recipe(), name, gradient.shape, step, tensors)
+            whence = partial(_origin, codec, name, gradient.shape, step, tensors)
             if self.algorithm in WITHOUT_FRAME:
-                pass
+                whence()  # refuses what an encoder would
             elif self.feedback is not None:
                 frame = self.feedback.encode(
                     name, grad, step=step, tensors=tensors, sender=(rank, size)
@@ -253,9 +258,9 @@ class Allreduce:
         self._account(0, perf_counter() - started)
         memories = [(self.feedback, name)] if self.feedback is not None and frame.size else []
         try:
-            mine = self._describe(name, gradient, tensors, step, form, frame, failure)
             if failure is not None:
-                self._agree(mine, failure)
+                self._agree(self._describe(failure), failure)
+            mine = self._described(name, gradient, tensors, step, form, frame)
             call = Call(codec, self.feedback, self.server, name, step, gradient, frame)
             between = partial(self._between, name, gradient, step, tensors)
             exchange = Exchange(self._communicator, call, memories, between)
@@ -267,7 +272,6 @@ class Allreduce:
             for memory, opened in memories:
                 memory.rollback(opened)
             raise
-        whence = whence._replace(contributions=size)
         wanted = Wanted(form, result, size if self.op == "mean" else 1, whence)
         late = self._plan.algorithm == LATE
         return Pending(exchange, finish, late, self._outcome, self._account, wanted)
@@ -294,7 +298,7 @@ class Allreduce:
         self.bytes_sent += bytes_sent
         self.codec_seconds += codec_seconds
 
-    def _describe(
+    def _described(
         self,
         name: str,
         gradient: Gradient,
@@ -302,27 +306,26 @@ class Allreduce:
         step: int,
         form: str,
         frame: Frame,
-        failure: Exception | None,
-    ) -> NDArray[np.void]:
-        """This rank's descriptor."""
-        mine = self._blank(failure)
-        if failure is None:
-            mine["codec"] = self._hash(f"{form} {self._says}")
-            mine["name"] = self._hash(name) & 0xFFFF_FFFF
-            parts = [(part, tuple(map(int, shape))) for part, shape in tensors or ()]
-            mine["layout"] = self._hash(f"{gradient.shape} {parts}") & 0xFFFF_FFFF
-            mine["elements"], mine["dtype"] = gradient.bits.size, gradient.element.type
-            mine["step"], mine["bytes"] = step, frame.size
-            if frame.size:
-                header = read_header(bytes(frame[:HEADER_SIZE]), self._kernels.xxh64)
-                mine["stored"], mine["chunk_log2"] = header.n_stored, header.chunk_log2
-        return mine
+    ) -> NDArray[np.uint8]:
+        """This rank's descriptor of a call."""
+        parts = [(part, tuple(map(int, shape))) for part, shape in tensors or ()]
+        return self._describe(
+            None,
+            codec=hash_of(f"{form} {self._says}", self._kernels),
+            name=hash_of(name, self._kernels),
+            layout=hash_of(f"{gradient.shape} {parts}", self._kernels),
+            elements=gradient.bits.size,
+            dtype=gradient.element.type,
+            step=step,
+            size=frame.size,
+            held=held_by(np.asarray(frame)) if frame.size else (0, 0),
+        )
 
-    def _blank(self, failure: Exception | None) -> NDArray[np.void]:
-        """A descriptor that says how this rank is."""
+    def _describe(self, failure: Exception | None, **what: Any) -> NDArray[np.uint8]:
+        """A descriptor that says how this rank is, and `what`."""
         self._sequence += 1
         status = self._outcome.status() or failure_status(failure)
-        return descriptor(self._sequence - 1, status)
+        return descriptor(self._sequence - 1, status, **what)
 
     def _rides(self, frame: Frame) -> bool:
         """Whether a frame is short, and would be sent to all ranks anyway."""
@@ -331,21 +334,21 @@ class Allreduce:
 
     def _agree(
         self,
-        mine: NDArray[np.void],
+        mine: NDArray[np.uint8],
         failure: Exception | None = None,
         rider: Bytes = NOTHING,
         admit: Callable[[int, Bytes], None] | None = None,
     ) -> NDArray[np.void]:
         """All ranks' descriptors, once they agree; frames that come with them are admitted."""
         heads = []
-        announced = self._communicator.announce(mine.view(np.uint8), rider)
+        announced = self._communicator.announce(mine, rider)
         for rank, (head, frame) in enumerate(announced):
             heads.append(head)
             if frame.size and admit is not None:
                 admit(rank, frame)
             if rank == self._communicator.rank:
                 self.bytes_sent += head.size + frame.size
-        everyone = np.concatenate(heads).view(DESCRIPTOR)
+        everyone = received(heads)
         if not self._outcome.learn(everyone):
             try:
                 check_agreement(everyone)
@@ -360,13 +363,10 @@ class Allreduce:
         if exchange.size == 1:
             return Plan(next(iter(MODELS)), {}, "there is one rank")
         if self._costs is None:
-            backend = exchange.codec.backend
-            self._costs = measure(self._communicator, self._kernels, backend)
-        load = Load(
-            exchange.n, exchange.dtype.itemsize, exchange.chunk_log2, exchange.sizes,
-            exchange.stored,
-        )  # fmt: skip
-        return choose(self._costs, load)
+            self._costs = measure(self._communicator, self._kernels, exchange.codec.backend)
+        frames = exchange.sizes.tolist(), exchange.stored.tolist()
+        size = exchange.n, exchange.dtype.itemsize, exchange.chunk_log2
+        return choose(self._costs, Load(*size, *frames))
 
     def _between(
         self,
@@ -391,6 +391,9 @@ class Allreduce:
             self.bytes_sent += heads.bytes_sent - before[0]
             self.codec_seconds += heads.codec_seconds - before[1]
 
-    def _hash(self, text: str) -> int:
-        utf8 = text.encode("utf-8", "surrogatepass")
-        return int(self._kernels.xxh64(arrays.read_only(np.frombuffer(utf8, np.uint8)), 0))
+
+def _origin(
+    codec: Codec, name: str, shape: tuple[int, ...], step: int, tensors: Layout | None
+) -> Origin:
+    """What a frame of a tensor says about where it comes from."""
+    return origin(codec.recipe(), name, shape, step, tensors)

@@ -7,7 +7,7 @@ choice changes the time only.
 """
 
 from collections.abc import Callable
-from math import ceil, log2
+from math import ceil, log2, prod
 from time import perf_counter
 from types import ModuleType
 from typing import Any, Final, NamedTuple
@@ -54,8 +54,8 @@ class Load(NamedTuple):
     n: int
     itemsize: int
     chunk_log2: int
-    bytes: NDArray[np.int64]
-    stored: NDArray[np.int64]
+    bytes: list[int]
+    stored: list[int]
 
 
 class Plan(NamedTuple):
@@ -66,12 +66,26 @@ class Plan(NamedTuple):
     algorithm : str
     seconds : dict of str to float
         Predicted for each candidate, without encoding; empty if there was no choice.
-    reason : str
+    grounds : str or (Costs, Load)
+        What it follows from; in words it is `reason`.
     """
 
     algorithm: str
     seconds: dict[str, float]
-    reason: str
+    grounds: str | tuple[Costs, Load]
+
+    @property
+    def reason(self) -> str:
+        """Why this one, in a sentence."""
+        if isinstance(self.grounds, str):
+            return self.grounds
+        costs, load = self.grounds
+        times = ", ".join(f"{name} {1e3 * each:.3g} ms" for name, each in self.seconds.items())
+        return (
+            f"of {times}, for {len(load.bytes)} ranks with frames of {max(load.bytes):,} bytes "
+            f"at most, {sum(load.stored):,} elements of {load.n:,} in all, "
+            f"{1e6 * costs.latency:.0f} us an exchange and {1e-6 / costs.byte:.0f} MB/s a rank"
+        )
 
     def __str__(self) -> str:
         return f"{self.algorithm}: {self.reason}"
@@ -80,43 +94,35 @@ class Plan(NamedTuple):
 def choose(costs: Costs, load: Load) -> Plan:
     """The algorithm that takes least by the model; the first of equals."""
     seconds = {name: model(costs, load) for name, model in MODELS.items()}
-    best = min(seconds, key=seconds.__getitem__)
-    times = ", ".join(f"{name} {1e3 * each:.3g} ms" for name, each in seconds.items())
-    reason = (
-        f"of {times}, for {load.bytes.size} ranks with frames of {int(load.bytes.max()):,} bytes "
-        f"at most, {int(load.stored.sum()):,} elements of {load.n:,} in all, "
-        f"{1e6 * costs.latency:.0f} us an exchange and {1e-6 / costs.byte:.0f} MB/s a rank"
-    )
-    return Plan(best, seconds, reason)
+    return Plan(min(seconds, key=seconds.__getitem__), seconds, (costs, load))
 
 
 def allgather_seconds(costs: Costs, load: Load) -> float:
     """Every frame to every rank, and all of it decoded by each."""
-    out = (load.bytes.size - 1) * load.bytes
-    into = load.bytes.sum() - load.bytes
-    wire = float(np.maximum(out, into).max()) * costs.byte
-    return 2 * costs.latency + wire + float(decoding(costs, load).sum())
+    out = (len(load.bytes) - 1) * max(load.bytes)
+    into = sum(load.bytes) - min(load.bytes)
+    return 2 * costs.latency + max(out, into) * costs.byte + sum(decoding(costs, load))
 
 
 def split_seconds(costs: Costs, load: Load) -> float:
     """Shards to their owners, who decode one of each; sums to everybody, in frames or not."""
-    ranks, share = load.bytes.size, owners_share(load)
-    union = load.n * (1 - float(np.prod(1 - load.stored / max(load.n, 1))))
+    ranks, share = len(load.bytes), owners_share(load)
+    union = load.n * (1 - prod(1 - stored / max(load.n, 1) for stored in load.stored))
     key_bytes = (log2(load.n / union) + 2) / 8 if union else 0.0
     framed, plain = union * (load.itemsize + key_bytes), float(load.n * load.itemsize)
-    first = (1 - 1 / ranks) * float(load.bytes.max())
+    first = (1 - 1 / ranks) * max(load.bytes)
     second = (ranks - 1) * share * min(framed, plain)
     reading = union * costs.kept if framed < plain else 2 * load.n * costs.number
-    adding = share * (float(decoding(costs, load).sum()) + 2 * load.n * costs.number)
-    cutting = 2 * costs.number * float(load.bytes.max()) / load.itemsize
+    adding = share * (sum(decoding(costs, load)) + 2 * load.n * costs.number)
+    cutting = 2 * costs.number * max(load.bytes) / load.itemsize
     return 6 * costs.latency + (first + second) * costs.byte + cutting + adding + reading
 
 
 def dense_seconds(costs: Costs, load: Load) -> float:
     """Every element to its owner, as a number, and every sum to everybody."""
-    ranks, all_bytes = load.bytes.size, load.n * load.itemsize
+    ranks, all_bytes = len(load.bytes), load.n * load.itemsize
     wire = 2 * (1 - 1 / ranks) * all_bytes * costs.byte
-    own = float(decoding(costs, load).max())
+    own = max(decoding(costs, load))
     return 6 * costs.latency + wire + own + 6 * load.n * costs.number
 
 
@@ -127,18 +133,16 @@ MODELS: Final[dict[str, Callable[[Costs, Load], float]]] = {
 }
 
 
-def decoding(costs: Costs, load: Load) -> NDArray[np.float64]:
+def decoding(costs: Costs, load: Load) -> list[float]:
     """Seconds to check and add each rank's frame; without keys it is as reading numbers twice."""
-    seconds: NDArray[np.float64] = np.where(
-        load.stored == load.n, 2 * load.n * costs.number, load.stored * costs.kept
-    )
-    return seconds
+    whole = 2 * load.n * costs.number
+    return [whole if stored == load.n else stored * costs.kept for stored in load.stored]
 
 
 def owners_share(load: Load) -> float:
     """The share of the whole that the owner of most chunks has."""
     chunks = count_chunks(load.n, load.chunk_log2)
-    return ceil(chunks / load.bytes.size) / chunks if chunks else 1.0
+    return ceil(chunks / len(load.bytes)) / chunks if chunks else 1.0
 
 
 def measure(communicator: Communicator, kernels: ModuleType, backend: str) -> Costs:

@@ -11,7 +11,8 @@ import numpy as np
 
 from .. import decoder
 from ..arrays import Numbers
-from .exchange import Exchange, Part, ends, raw
+from .exchange import Exchange, ends, raw
+from .parts import Part
 from .split import NUMBERS, gather_sums
 
 

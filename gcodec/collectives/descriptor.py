@@ -1,25 +1,36 @@
 """What ranks tell each other before any data moves: 64 bytes that say what they mean.
 
 Comparing before the data collective matters because a mismatch there is silent garbage in one MPI,
-an abort in another and a hang in a third.
+an abort in another and a hang in a third. A checksum says that they arrived as they were sent:
+sizes are in them, of which a wrong one would be such a mismatch.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from types import ModuleType
 from typing import Any, Final
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import RankMismatchError
+from .. import arrays
+from ..errors import Corrupt, RankMismatchError
+from ..format.header import LOW_32, OFFSETS
 from ..format.ids import ElementType
 
 DESCRIPTOR: Final = np.dtype(
-    [("magic", "<u4"), ("version", "u1"), ("status", "u1"), ("dtype", "u1"), ("chunk_log2", "u1"),
-     ("codec", "<u8"), ("name", "<u4"), ("layout", "<u4"), ("elements", "<u8"), ("stored", "<u8"),
-     ("bytes", "<u8"), ("step", "<u8"), ("sequence", "<u8")]
+    [("version", "u1"), ("status", "u1"), ("dtype", "u1"), ("chunk_log2", "u1"), ("name", "<u4"),
+     ("codec", "<u8"), ("elements", "<u8"), ("step", "<u8"), ("sequence", "<u8"),
+     ("layout", "<u4"), ("check", "<u4"), ("stored", "<u8"), ("bytes", "<u8")]
 )  # fmt: skip
+"""`check` is CRC-32 of all other bytes, from `MAGIC` on."""
+
+SIZE: Final = DESCRIPTOR.itemsize
+_STATUS, _CHECK = 1, 44
 MAGIC: Final = 0x44434701
-VERSION: Final = 3
+VERSION: Final = 4
+MOST_TEXTS: Final = 1 << 12
 READY: Final = 0
 LATE: Final = 0x80
 """Added to a status that is about decoding the sum before this call."""
@@ -49,7 +60,6 @@ def _element(value: int) -> str:
 
 
 _SPEAKING: Final[tuple[tuple[str, str, Says], ...]] = (
-    ("magic", "the gcodec release", None),
     ("version", "the gcodec release", str),
     ("sequence", "the number of allreduce calls so far", str),
 )
@@ -64,12 +74,64 @@ _AGREED: Final[tuple[tuple[str, str, Says], ...]] = (
 )
 
 
-def descriptor(sequence: int, status: int) -> NDArray[np.void]:
-    """One that says how many calls there were before, how this rank is, and nothing else."""
-    mine = np.zeros(1, DESCRIPTOR)
-    mine["magic"], mine["version"], mine["sequence"] = MAGIC, VERSION, sequence
-    mine["status"] = status
-    return mine
+def descriptor(
+    sequence: int,
+    status: int,
+    *,
+    codec: int = 0,
+    name: int = 0,
+    layout: int = 0,
+    dtype: int = 0,
+    elements: int = 0,
+    step: int = 0,
+    size: int = 0,
+    held: tuple[int, int] = (0, 0),
+) -> NDArray[np.uint8]:
+    """One that says how many calls there were before and how this rank is, and what is given.
+
+    `codec`, `name` and `layout` are hashes, `size` is that of the frame and `held` what `held_by`
+    says of it. 64 bytes.
+    """
+    stored, log2 = held
+    said = VERSION, status, dtype, log2, name & LOW_32, codec, elements, step, sequence
+    mine = np.array([(*said, layout & LOW_32, 0, stored, size)], DESCRIPTOR)
+    mine["check"] = _check(mine.tobytes())
+    return mine.view(np.uint8)
+
+
+def held_by(frame: NDArray[np.uint8]) -> tuple[int, int]:
+    """How many elements a frame of this rank's holds, and log2 of its chunks."""
+    at, log2 = OFFSETS["n_stored"], int(frame[OFFSETS["chunk_log2"]])
+    return int.from_bytes(frame[at : at + 8].tobytes(), "little"), log2
+
+
+def received(heads: Iterable[NDArray[np.uint8]]) -> NDArray[np.void]:
+    """Descriptors of all ranks, as they were sent.
+
+    Raises
+    ------
+    Corrupt
+        If one is not. Other ranks may not know: this one cannot take part in what follows.
+    """
+    everyone = np.concatenate(list(heads)).view(DESCRIPTOR)
+    for rank, check in enumerate(everyone["check"].tolist()):
+        if check != _check(everyone[rank].tobytes()):
+            raise Corrupt(
+                f"the descriptor of rank {rank} does not match its checksum: it changed on its "
+                "way, or comes from another gcodec release"
+            )
+    return everyone
+
+
+def _check(said: bytes) -> int:
+    return crc32(said[_CHECK + 4 :], crc32(said[:_CHECK], MAGIC))
+
+
+@lru_cache(MOST_TEXTS)
+def hash_of(text: str, kernels: ModuleType) -> int:
+    """XXH64 of a text's UTF-8 bytes."""
+    utf8 = text.encode("utf-8", "surrogatepass")
+    return int(kernels.xxh64(arrays.read_only(np.frombuffer(utf8, np.uint8)), 0))
 
 
 def failure_status(error: BaseException | None) -> int:
@@ -82,10 +144,11 @@ def failure_status(error: BaseException | None) -> int:
 
 def alike(descriptors: NDArray[np.void]) -> bool:
     """Whether no rank has failed and ranks differ at most in how much they send."""
-    rest = descriptors.copy()
-    rest["bytes"] = rest["stored"] = 0
-    rows = rest.view(np.uint8).reshape(rest.size, -1)
-    return not descriptors["status"].any() and bool((rows == rows[0]).all())
+    said = descriptors.tobytes()
+    first = said[:_CHECK]
+    return not first[_STATUS] and all(
+        said[at : at + _CHECK] == first for at in range(SIZE, len(said), SIZE)
+    )
 
 
 def check_agreement(descriptors: NDArray[np.void]) -> None:

@@ -7,8 +7,8 @@ the others up to the next `agree`, where all of them raise the same error.
 
 from collections.abc import Callable, Iterable, Sequence
 from time import perf_counter
-from types import ModuleType
 from typing import Any, NamedTuple, TypeVar
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,36 +16,19 @@ from numpy.typing import NDArray
 from .. import decoder
 from ..arrays import NUMBERS, Gradient, Numbers, read_only
 from ..codec import Codec
-from ..decoder import Content
-from ..dense import Fields
 from ..errors import Corrupt, Mismatch
 from ..feedback import ErrorFeedback
 from ..format.elements import FLOAT32
 from ..format.frame import Frame
+from ..kernels import load
 from .communicator import Communicator
 from .descriptor import READY, check_statuses, failure_status
 from .outcome import Memory, Outcome
+from .parts import Sound, put_sum
 
 Result = TypeVar("Result")
 Bytes = NDArray[np.uint8]
-Sound = Content | Fields
 NOTHING: Bytes = read_only(np.empty(0, np.uint8))
-
-
-class Part(NamedTuple):
-    """What is to be added to zeros at elements [start, stop): a sound frame, or their sums."""
-
-    start: int
-    stop: int
-    content: Sound | Numbers
-
-    def add(self, flat: Numbers, kernels: ModuleType) -> None:
-        """Add it to a flat array of all elements."""
-        own = flat[self.start : self.stop]
-        if isinstance(self.content, np.ndarray):
-            np.copyto(own, self.content)
-        else:
-            decoder.add(self.content, own, 1.0, kernels)
 
 
 class Call(NamedTuple):
@@ -96,7 +79,7 @@ class Exchange:
         self.rank, self.size = communicator.rank, communicator.size
         self.sizes = self.stored = np.zeros(self.size, np.int64)
         self.chunk_log2 = 0
-        self.kernels = call.codec.recipe().kernels
+        self.kernels = load(call.codec.backend)
         self.bytes_sent = 0
         self.codec_seconds = 0.0
         self.failure: Exception | None = None
@@ -132,19 +115,27 @@ class Exchange:
                 raise error from self.failure
 
     def agree(self, *numbers: int) -> NDArray[np.int64]:
-        """Numbers of all ranks: int64[ranks, numbers].
+        """Numbers of all ranks: int64[ranks, numbers]. A word that goes ahead has status and check.
 
         Raises
         ------
         RankMismatchError
             On all ranks, if something failed on one since the descriptors.
+        Corrupt
+            On this one, if what another told changed on its way. It cannot go on with the others.
         """
-        mine = np.array([failure_status(self.failure), *numbers], np.int64)
-        everyone = self.communicator.allgather(mine.view(np.uint8))
+        mine = np.array([0, *numbers], np.int64)
+        status, words = failure_status(self.failure), mine.view(np.uint32)
+        words[:2] = status, crc32(mine.data[1:], status)
+        everyone = self.communicator.allgather(mine.view(np.uint8)).reshape(-1)
         self.bytes_sent += mine.nbytes
-        told = everyone.reshape(-1).view(np.int64).reshape(self.size, -1)
+        told = everyone.view(np.int64).reshape(self.size, -1)
+        statuses, checks = everyone.view(np.uint32).reshape(self.size, -1)[:, :2].T
+        for rank, check in enumerate(checks):
+            if check != crc32(told[rank].data[1:], int(statuses[rank])):
+                raise Corrupt(f"what rank {rank} told does not match its checksum")
         try:
-            check_statuses(told[:, 0], "decoding")
+            check_statuses(statuses, "decoding")
         except Exception as error:
             raise error from self.failure
         return told[:, 1:]
@@ -221,11 +212,10 @@ class Exchange:
         if self.feedback is not None:
             self.feedback.retain(self.name, keys, values)
 
-    def add_up(self, contents: Iterable[Sound], length: int) -> Numbers:
+    def add_up(self, contents: Sequence[Sound], length: int) -> Numbers:
         """The sum of what ranks sent, in rank order."""
-        total = np.zeros(length, self.dtype)
-        for content in contents:
-            decoder.add(content, total, 1.0, self.kernels)
+        total = np.empty(length, self.dtype)
+        put_sum(contents, total, 1, self.kernels)
         return total
 
 

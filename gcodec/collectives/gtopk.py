@@ -15,7 +15,8 @@ from ..codec import Codec
 from ..decoder import unpack
 from ..quantize import Raw
 from ..select import TopK
-from .exchange import NOTHING, Bytes, Exchange, Part
+from .exchange import NOTHING, Bytes, Exchange
+from .parts import Part
 
 Pairs = tuple[NDArray[np.int64], Numbers]
 
@@ -34,7 +35,7 @@ def reduce(exchange: Exchange) -> list[Part]:
         else:
             pass_on(exchange, NOTHING, None, None, 0)
     contents = exchange.prove([message], exchange.n)
-    return [Part(0, exchange.n, content) for content in contents or ()]
+    return [Part(0, exchange.n, contents or [])]
 
 
 def sum_of_subtree(exchange: Exchange, steps: list[int]) -> Bytes:

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import Numbers
-from .exchange import NOTHING, Bytes, Exchange, Part, raw
+from .exchange import NOTHING, Bytes, Exchange, raw
+from .parts import Part
 
 
 def reduce(exchange: Exchange) -> list[Part]:

@@ -14,7 +14,8 @@ from ..codec import Codec
 from ..format import frame as wire
 from ..quantize import Raw
 from ..select import Threshold
-from .exchange import NOTHING, Bytes, Exchange, Part
+from .exchange import NOTHING, Bytes, Exchange
+from .parts import Part
 from .split import FRAME, chunk_bounds, gather_sums, sum_of_own
 
 DIGIT = 8

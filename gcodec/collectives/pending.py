@@ -1,6 +1,6 @@
 """A sum that is on its way, and the forms it may be had in once it is there."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from math import prod
 from time import perf_counter
 from typing import Any, Final, NamedTuple
@@ -17,8 +17,9 @@ from ..format.frame import Frame
 from ..quantize import Raw
 from ..request import Origin
 from ..select import Threshold
-from .exchange import Exchange, Part
+from .exchange import Exchange
 from .outcome import Outcome
+from .parts import Part
 
 Pairs = tuple[NDArray[np.int64], Numbers]
 FORMS: Final = ("dense", "sparse", "frame")
@@ -30,13 +31,13 @@ class Wanted(NamedTuple):
     form : {"dense", "sparse", "frame"}
     result : for the dense form
     divisor : 1 for a sum, the number of ranks for a mean
-    origin : of the sum, for the frame
+    origin : called for what one rank's frame of it says of where it is from
     """
 
     form: str
     result: NDArray[Any]
     divisor: int
-    origin: Origin
+    origin: Callable[[], Origin]
 
 
 class Pending:
@@ -117,19 +118,15 @@ class Pending:
 
     def _dense(self, parts: list[Part]) -> NDArray[Any]:
         flat = self._wanted.result.view(np.ndarray).reshape(-1)
-        flat.view(np.uint8).fill(0)  # which is memset, twice as fast
         for part in parts:
-            part.add(flat, self._exchange.kernels)
-        if self._wanted.divisor > 1:
-            np.divide(flat, flat.dtype.type(self._wanted.divisor), out=flat)
+            part.put(flat, self._wanted.divisor, self._exchange.kernels)
         return self._wanted.result
 
     def _pairs(self, parts: list[Part]) -> Pairs:
         """What is not zero."""
         exchange = self._exchange
         keys, values = np.empty(0, np.int64), np.empty(0, exchange.dtype)
-        for part in parts:
-            more_keys, more = self._part_pairs(part)
+        for more_keys, more in (pairs for part in parts for pairs in self._pairs_of(part)):
             room = keys.size + more_keys.size
             merged, total = np.empty(room, np.int64), np.empty(room, exchange.dtype)
             size = exchange.kernels.add_pairs(keys, values, more_keys, more, merged, total)
@@ -138,20 +135,26 @@ class Pending:
         stored = values != 0
         return keys[stored], values[stored]
 
-    def _part_pairs(self, part: Part) -> Pairs:
-        if isinstance(part.content, Content):
-            values = part.content.values().astype(self._exchange.dtype, copy=False)
-            return part.content.positions() + part.start, values
-        numbers = np.zeros(part.stop - part.start, self._exchange.dtype)
-        part._replace(start=0, stop=numbers.size).add(numbers, self._exchange.kernels)
-        keys = np.flatnonzero(numbers)
-        return keys + part.start, numbers[keys]
+    def _pairs_of(self, part: Part) -> Iterator[Pairs]:
+        """What frames hold, each by itself, or the sums that are not zero."""
+        contents = part.content
+        for content in [contents] if isinstance(contents, np.ndarray) else contents:
+            if isinstance(content, Content):
+                values = content.values().astype(self._exchange.dtype, copy=False)
+                yield content.positions() + part.start, values
+            else:
+                numbers = np.empty(part.stop - part.start, self._exchange.dtype)
+                only = content if isinstance(content, np.ndarray) else [content]
+                Part(0, numbers.size, only).put(numbers, 1, self._exchange.kernels)
+                keys = np.flatnonzero(numbers)
+                yield keys + part.start, numbers[keys]
 
     def _frame(self, keys: NDArray[np.int64], values: Numbers) -> Frame:
         recipe = Codec(Threshold(0.0), Raw(), backend=self._exchange.codec.backend).recipe()
         pairs = gradient(values)
-        n = sum(prod(tensor.shape) for tensor in self._wanted.origin.tensors)
-        return encoder.encode_pairs(recipe, keys, pairs, _Finite(pairs), self._wanted.origin, n)
+        origin = self._wanted.origin()._replace(contributions=self._exchange.size)
+        n = sum(prod(tensor.shape) for tensor in origin.tensors)
+        return encoder.encode_pairs(recipe, keys, pairs, _Finite(pairs), origin, n)
 
 
 class _Finite:

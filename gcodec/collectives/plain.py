@@ -6,7 +6,8 @@ bits are neither those of a codec nor the same in every MPI library.
 
 import numpy as np
 
-from .exchange import Exchange, Part
+from .exchange import Exchange
+from .parts import Part
 
 
 def reduce(exchange: Exchange) -> list[Part]:

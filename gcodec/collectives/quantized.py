@@ -10,7 +10,8 @@ import numpy as np
 from ..arrays import Numbers
 from ..feedback import ErrorFeedback
 from ..format.directory import count_chunks
-from .exchange import NOTHING, Bytes, Exchange, Part, ends
+from .exchange import NOTHING, Bytes, Exchange, ends
+from .parts import Part
 from .split import FRAME, chunk_bounds, gather_sums, sum_of_own
 
 

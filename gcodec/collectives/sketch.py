@@ -22,19 +22,19 @@ from ..errors import NonFiniteError, RankMismatchError, StateError
 from ..format import ids
 from ..format.draws import mix
 from ..format.elements import FLOAT32
-from ..format.header import LOW_32
 from ..kernels import load
 from ..request import check_step
 from ..sketching import CountSketch, How
 from .cells import add_cells
 from .communicator import Communicator
 from .descriptor import (
-    DESCRIPTOR,
     check_agreement,
     check_order,
     check_statuses,
     descriptor,
     failure_status,
+    hash_of,
+    received,
 )
 from .exchange import NOTHING
 
@@ -116,16 +116,19 @@ class Sketching:
         RankMismatchError
             On all ranks, with the same text, if ranks disagree or one has no sketch.
         """
-        mine = descriptor(self._sequence, failure_status(failure))
-        mine["codec"], mine["name"] = self.hash(repr(self)), self.hash(str(name)) & LOW_32
-        mine["layout"] = self.hash(repr(layout[0])) & LOW_32
-        mine["dtype"] = ids.ElementType[layout[1].upper()]
-        mine["elements"] = prod(layout[0])
-        mine["step"] = step if failure is None else 0
+        mine = descriptor(
+            self._sequence,
+            failure_status(failure),
+            codec=self.hash(repr(self)),
+            name=self.hash(str(name)),
+            layout=self.hash(repr(layout[0])),
+            dtype=ids.ElementType[layout[1].upper()],
+            elements=prod(layout[0]),
+            step=step if failure is None else 0,
+        )
         self._sequence += 1
-        announced = self._communicator.announce(mine.view(np.uint8), NOTHING)
-        everyone = np.concatenate([head for head, _ in announced]).view(DESCRIPTOR)
-        self.bytes_sent += DESCRIPTOR.itemsize
+        everyone = received(head for head, _ in self._communicator.announce(mine, NOTHING))
+        self.bytes_sent += mine.size
         try:
             check_order(everyone)
             check_agreement(everyone)
@@ -159,8 +162,7 @@ class Sketching:
             raise error from failure
 
     def hash(self, text: str) -> int:
-        data = np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8)
-        return int(self._kernels.xxh64(arrays.read_only(data), 0))
+        return hash_of(text, self._kernels)
 
     def mean(self, values: NDArray[Any]) -> NDArray[Any]:
         return values / values.dtype.type(self._communicator.size) if self.op == "mean" else values

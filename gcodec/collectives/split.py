@@ -17,7 +17,8 @@ from ..errors import NonFiniteError
 from ..format.directory import count_chunks
 from ..quantize import Raw
 from ..select import Threshold
-from .exchange import NOTHING, Bytes, Exchange, Part, ends, raw
+from .exchange import NOTHING, Bytes, Exchange, ends, raw
+from .parts import Part
 
 FRAME, NUMBERS = 0, 1
 
@@ -92,5 +93,5 @@ def gather_sums(exchange: Exchange, bounds: list[int], kind: int, message: Bytes
             parts += [Part(start, stop, each) for each in (numbers,) if each is not None]
         else:
             proved = exchange.prove([one], stop - start)
-            parts += [Part(start, stop, content) for content in proved or ()]
+            parts.append(Part(start, stop, proved or []))
     return parts

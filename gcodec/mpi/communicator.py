@@ -41,15 +41,8 @@ class MPICommunicator:
         if comm == self._mpi.COMM_NULL:
             raise ValueError("comm is MPI.COMM_NULL: this rank is not in the communicator")
         self._comm, self._piece = comm, piece_bytes
+        self.rank, self.size = int(comm.Get_rank()), int(comm.Get_size())
         self._groups: tuple[MPICommunicator, MPICommunicator | None] | None = None
-
-    @property
-    def rank(self) -> int:
-        return int(self._comm.Get_rank())
-
-    @property
-    def size(self) -> int:
-        return int(self._comm.Get_size())
 
     def announce(self, head: Bytes, rider: Bytes) -> Iterator[tuple[Bytes, Bytes]]:
         rank, size, mine = self.rank, self.size, np.concatenate((head, rider))
@@ -128,8 +121,8 @@ class MPICommunicator:
                 came = sum(each.Get_count(self._mpi.BYTE) for each in said)
                 yield message[:came] if requests else message
         finally:
-            for requests in (*arriving, leaving):
-                self._mpi.Request.Waitall(requests)
+            self._mpi.Request.Waitall([each for requests in arriving for each in requests])
+            self._mpi.Request.Waitall(leaving)
 
 
 def load_mpi() -> Any:

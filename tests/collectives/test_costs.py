@@ -15,8 +15,8 @@ SLOW = FAST._replace(byte=8e-8)
 
 
 def load(n, ranks, density, bytes_per_kept=1.4, chunk_log2=16):
-    stored = np.full(ranks, round(density * n))
-    return Load(n, 4, chunk_log2, (stored * bytes_per_kept).astype(int), stored)
+    stored = round(density * n)
+    return Load(n, 4, chunk_log2, [int(stored * bytes_per_kept)] * ranks, [stored] * ranks)
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,7 @@ from .sketch import (
     insert_pairs,
     select_estimates,
 )
+from .sums import put_sums
 from .unpack import first_corrupt, read_keys, read_values
 from .whole import whole_encoder, whole_finisher
 from .write import measure_chunks, write_chunks
@@ -87,6 +88,7 @@ __all__ = [
     "pick",
     "prove_whole",
     "put_fields",
+    "put_sums",
     "put_values",
     "quantize",
     "range_gatherer",

@@ -54,6 +54,7 @@ from .sketch import (
     insert_pairs,
     select_estimates,
 )
+from .sums import put_sums
 from .unpack import first_corrupt, read_keys, read_values
 
 __all__ = [
@@ -92,6 +93,7 @@ __all__ = [
     "magnitude_max",
     "pick",
     "put_fields",
+    "put_sums",
     "put_values",
     "quantize",
     "read_codes",
