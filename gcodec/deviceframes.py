@@ -18,11 +18,10 @@ from .format import ids
 from .format.directory import BLOCK, choose_chunk_log2, count_chunks
 from .format.elements import Element
 from .format.frame import Frame
-from .format.header import Header
-from .format.sections import build_tensors
 from .packing.compiled import rows_of
 from .packing.keys import CLASSES, KEY_PACKINGS
 from .packing.values import fixed_width
+from .plans import head_of
 from .quantize import Raw, ReciprocalLog
 from .request import Origin, Recipe
 from .select import Threshold
@@ -87,25 +86,8 @@ def _facts(
 ) -> _Facts:  # fmt: skip
     from .kernels.cuda import layout
 
-    rows, dims = build_tensors(whence.tensors, element.type)
-    starts, levels = np.empty(1, element.pattern), np.empty(0, element.pattern)
-    bound_kind, bound = ids.BoundKind.EXACT, 0.0
-    if isinstance(quantize, ReciprocalLog):
-        starts, levels, bound = quantize.ranges(element)
-        bound_kind = ids.BoundKind.RELATIVE
-    header = Header(
-        n_elements=n,
-        n_chunks=count_chunks(n, chunk_log2),
-        n_tensors=len(whence.tensors),
-        chunk_log2=chunk_log2,
-        elem_dtype=element.type,
-        bound_kind=bound_kind,
-        bound=bound,
-        contributions=whence.contributions,
-        rank=whence.rank,
-        world=whence.world,
-        layout_key=xxh64(np.frombuffer(rows + dims, np.uint8), 0),
-    )
+    head = head_of(quantize, element, whence, n, chunk_log2, xxh64)
+    levels = head.levels
     width = max(min(1 << chunk_log2, n) - 1, 1).bit_length()
     value = fixed_width(2 * levels.size) if levels.size else element.bits
     told = np.zeros(layout.FACTS, np.uint64)
@@ -114,11 +96,11 @@ def _facts(
     told[layout.KEY_WIDTH], told[layout.BITS] = width, element.bits
     told[layout.LEVELS], told[layout.FIXED] = levels.size, values == "fixed"
     told[layout.WHOLE] = not levels.size and keys == "auto"
-    told[layout.ROWS], told[layout.DIMS] = len(rows) // 8, len(dims) // 8
-    head = np.frombuffer(header.to_bytes() + rows + dims, np.uint8).view(np.uint64)
-    words = np.concatenate((told, head, starts[1:-1], levels), dtype=np.uint64, casting="unsafe")
+    told[layout.ROWS], told[layout.DIMS] = len(head.rows) // 8, len(head.dims) // 8
+    start = np.frombuffer(b"".join(head[:3]), np.uint8).view(np.uint64)
+    words = np.concatenate((told, start, head.starts, levels), dtype=np.uint64, casting="unsafe")
     book = 2 * levels.size * element.bits // 64
-    meta = head.size + 2 * len(ids.Section) + book + 4 * header.n_chunks + CODES
+    meta = start.size + 2 * len(ids.Section) + book + 4 * count_chunks(n, chunk_log2) + CODES
     return _Facts(words, meta, width, value, levels.size > 0 and values != "fixed")
 
 

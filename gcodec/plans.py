@@ -2,7 +2,7 @@
 
 from collections.abc import Hashable
 from operator import index
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from .arrays import element_of
 from .format import ids
 from .format.directory import choose_chunk_log2, count_chunks
 from .format.draws import GOLDEN, LOW_64
-from .format.elements import Element
+from .format.elements import Element, Patterns
 from .format.header import Header
 from .format.sections import build_tensors
 from .kernels import plans as told
@@ -24,6 +24,46 @@ if TYPE_CHECKING:
     from .codec import Codec
 
 MOST_PLANS: Final = 1 << 12
+
+
+class Head(NamedTuple):
+    """What a frame starts with, but for what an encode adds to it; and the levels of its values.
+
+    header, rows, dims : bytes of the header, of the tensor table and of dimensions
+    starts, levels : patterns from which ranges of all levels but the first start, and the levels
+    """
+
+    header: bytes
+    rows: bytes
+    dims: bytes
+    starts: Patterns
+    levels: Patterns
+
+
+def head_of(
+    quantize: Any, element: Element, whence: Origin, n: int, chunk_log2: int, xxh64: Any
+) -> Head:
+    """The head of frames of elements as they are, or in levels of `ReciprocalLog`."""
+    rows, dims = build_tensors(whence.tensors, element.type)
+    starts, levels = np.empty(1, element.pattern), np.empty(0, element.pattern)
+    bound_kind, bound = ids.BoundKind.EXACT, 0.0
+    if isinstance(quantize, ReciprocalLog):
+        starts, levels, bound = quantize.ranges(element)
+        bound_kind = ids.BoundKind.RELATIVE
+    header = Header(
+        n_elements=n,
+        n_chunks=count_chunks(n, chunk_log2),
+        chunk_log2=chunk_log2,
+        elem_dtype=element.type,
+        bound_kind=bound_kind,
+        bound=bound,
+        contributions=whence.contributions,
+        rank=whence.rank,
+        world=whence.world,
+        n_tensors=len(whence.tensors),
+        layout_key=xxh64(np.frombuffer(rows + dims, np.uint8), 0),
+    )
+    return Head(header.to_bytes(), rows, dims, starts[1:-1], levels)
 
 
 class Plan:
@@ -47,26 +87,8 @@ class Plan:
         self.chunk_log2 = chunk_log2 = choose_chunk_log2(n, select.density(n))
         self.chunks = count_chunks(n, chunk_log2)
         shapes, widest = rows_of(whence.tensors)
-        rows, dims = build_tensors(whence.tensors, element.type)
-        bound_kind, bound, scale, levels = ids.BoundKind.EXACT, 0.0, b"", 0
-        if isinstance(quantize, ReciprocalLog):
-            starts, points, bound = quantize.ranges(element)
-            bound_kind, levels = ids.BoundKind.RELATIVE, points.size
-            scale = np.append(starts[1:-1], points).tobytes()
-        header = Header(
-            n_elements=n,
-            n_chunks=self.chunks,
-            chunk_log2=chunk_log2,
-            elem_dtype=element.type,
-            bound_kind=bound_kind,
-            bound=bound,
-            contributions=whence.contributions,
-            rank=whence.rank,
-            world=whence.world,
-            n_tensors=len(whence.tensors),
-            layout_key=kernels.xxh64(np.frombuffer(rows + dims, np.uint8), 0),
-        )
-        head, allowed = header.to_bytes() + rows + dims, ALLOWED[codec.keys]
+        head = head_of(quantize, element, whence, n, chunk_log2, kernels.xxh64)
+        start, allowed = b"".join(head[:3]), ALLOWED[codec.keys]
         facts = np.zeros(told.ALLOWED, np.int64)
         facts[told.CHUNK_LOG2], facts[told.INFINITY] = chunk_log2, element.infinity
         if isinstance(select, TopK):
@@ -83,9 +105,10 @@ class Plan:
         facts[told.WHOLE] = isinstance(quantize, Raw) and codec.keys == "auto"
         if allowed[ids.KeyCodec.COLUMNS]:
             facts[told.WIDEST] = widest
-        facts[told.TENSORS], facts[told.HEAD], facts[told.LEVELS] = len(rows), len(head), levels
+        facts[told.TENSORS], facts[told.HEAD] = len(head.rows), len(start)
+        facts[told.LEVELS], scale = head.levels.size, np.append(head.starts, head.levels)
         facts[told.SHAPES], table = len(shapes), np.array(shapes, np.int64).reshape(-1)
-        parts = facts, allowed, table, _words(head), _words(scale)
+        parts = facts, allowed, table, _words(start), _words(scale.tobytes())
         self.facts = np.concatenate(parts, dtype=np.int64)
         estimated = facts[told.WANTED] or facts[told.SAMPLES]
         self.known = None if estimated else element.pattern.type(facts[told.THRESHOLD] + 1)
