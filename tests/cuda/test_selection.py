@@ -136,6 +136,21 @@ def test_what_there_is_no_room_for_is_counted():
 SOME = (0, 1, 33, 2048, 4097, 8192, 12_345, *EDGES)
 
 
+@pytest.mark.parametrize("kind", [np.uint32, np.uint64])
+def test_sums_that_end_with_a_chunk_or_have_no_room(kind):
+    number, rng = NUMBERS[kind], np.random.default_rng(0)
+    for n in (8_192 + 1_024 * part + 256 for part in range(4)):
+        numbers, floor = rng.standard_t(2, n).astype(number), int(number(1).view(kind))
+        bits, nothing = numbers.view(kind), np.zeros(n, kind)
+        keys, values, starts = expected(cpu, bits, floor, 6)
+        for room in (n, 0, *range(500, 508), *range(1_000, keys.size, 97)):
+            given = [bits, nothing, number(1), number(1), np.empty(n, kind)]
+            found = collected(kind, n, floor, 6, room, given, "collect_sum", seed=1)
+            assert found[2].tolist() == starts.tolist()
+            assert found[0][: keys.size].tobytes() == keys[:room].tobytes()
+            assert found[1][: keys.size].tobytes() == values[:room].tobytes()
+
+
 @pytest.mark.parametrize("shift", [0, 1])
 @pytest.mark.parametrize("kind", [np.uint32, np.uint64])
 def test_collect_sum(kind, shift):

@@ -73,7 +73,10 @@ CASES = {
         ("test_selection", "test_arrays_that_start_anywhere", [U32]),
         ("test_selection", "test_what_there_is_no_room_for_is_counted", [()]),
     ],
-    "collect_sum_uint32": [("test_selection", "test_collect_sum", PLACES)],
+    "collect_sum_uint32": [
+        ("test_selection", "test_collect_sum", PLACES),
+        ("test_selection", "test_sums_that_end_with_a_chunk_or_have_no_room", [U32]),
+    ],
     "count_above_uint32": [("test_selection", "test_count_above", PLACES)],
     "histogram_uint32": [("test_selection", "test_histogram", PLACES)],
     "tail_sums_float32": [("test_selection", "test_tail_sums", [F32])],
