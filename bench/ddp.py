@@ -1,9 +1,13 @@
 """Training with DistributedDataParallel on two ranks over gloo: `python bench/ddp.py`.
 
 A small CNN on scikit-learn's digits (SGD with momentum) and a small transformer on the characters
-of this format's specification (AdamW), dense and with three recipes, from the same parameters and
-batches for each seed. Learning rates are those best for dense. For the first seed a second pair of
-processes goes on from checkpoints of half way. Some minutes. `bench/results/ddp.json`
+of this format's specification (AdamW), dense and in four other ways, from the same parameters and
+batches for each seed. Learning rates are those best for dense. With momentum in the memory the
+optimizer has none for what goes through it. For the first seed a second pair of processes goes on
+from checkpoints of half way.
+
+Nothing is timed, so pieces may be run apart (`--tasks`, `--ways`, `--seeds`); each replaces its own
+figures in `bench/results/ddp.json`. All of it takes some ten minutes.
 """
 
 import argparse
@@ -18,7 +22,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 import torch.distributed as dist
-from harness import store, table
+from harness import RESULTS, store, table
 from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.nn.parallel import DistributedDataParallel
@@ -31,11 +35,13 @@ SPEC = Path(__file__).parents[1] / "spec" / "gcodec-1.md"
 RANKS, WINDOW = 2, 10
 DENSE_STEPS = 15
 RECIPES = {
-    "dense": None,
     "topk": "topk:ratio=0.01",
     "reclog": "reclog:ratio=0.01,per_octave=4",
     "gradient dropping, 2 bits": "gradient-dropping:ratio=0.01,bits=2",
 }
+MOMENTUM = "topk, momentum in memory"
+WARM_UP = {"every": 25, "ratios": (0.25, 0.0625, 0.03)}
+WAYS = ["dense", *RECIPES, MOMENTUM]
 SMALL = 1024
 """Parameters of fewer elements go through the dense allreduce."""
 
@@ -57,8 +63,8 @@ class Images:
             *layers, nn.Flatten(), nn.Linear(32 * 36, 64), nn.ReLU(), nn.Linear(64, 10)
         )
 
-    def optimizer(self, model):
-        return torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+    def optimizer(self, groups):
+        return torch.optim.SGD([{"params": p, "momentum": m} for p, m in groups], lr=0.05)
 
     def loss(self, model, draw):
         pixels, labels = self.train
@@ -85,8 +91,8 @@ class Text:
     def network(self):
         return Transformer(len(self.letters), self.context)
 
-    def optimizer(self, model):
-        return torch.optim.AdamW(model.parameters(), lr=6e-3)
+    def optimizer(self, groups):
+        return torch.optim.AdamW([{"params": p, "betas": (m, 0.999)} for p, m in groups], lr=6e-3)
 
     def windows(self, codes, starts):
         part = codes[starts[:, None] + torch.arange(self.context + 1)]
@@ -133,18 +139,35 @@ def bits(model):
     return whole.hexdigest()
 
 
-def train(task, recipe, seed, half, *, resume):
+def groups(network, way):
+    """Parameters with the optimizer's momentum: none where the memory has it."""
+    large = [each for each in network.parameters() if each.numel() >= SMALL]
+    small = [each for each in network.parameters() if each.numel() < SMALL]
+    return (large, 0.0 if way == MOMENTUM else 0.9), (small, 0.9)
+
+
+def hook_state(network, way):
+    """None for dense; else dense first steps or, with momentum, more of the gradient in them."""
+    if way == "dense":
+        return None
+    codec = gcodec.get_codec(RECIPES["topk" if way == MOMENTUM else way])
+    if way == MOMENTUM:
+        codec = gcodec.Exclude(gcodec.WarmUp(codec, **WARM_UP), smaller_than=SMALL)
+        memory = gcodec.MomentumFeedback(codec, momentum=0.9)
+        return HookState(network, codec, feedback=memory)
+    codec = gcodec.Exclude(codec, smaller_than=SMALL)
+    return HookState(network, codec, dense_steps=DENSE_STEPS)
+
+
+def train(task, way, seed, half, *, resume):
     """One run on this rank, from the start or from the checkpoint `half`, which it else writes."""
     torch.manual_seed(seed)
     network = task.network()
     kept = torch.load(half, weights_only=True) if resume else None
     if kept:
         network.load_state_dict(kept["model"])
-    optimizer = task.optimizer(network)
-    state = None
-    if recipe is not None:
-        codec = gcodec.Exclude(gcodec.get_codec(recipe), smaller_than=SMALL)
-        state = HookState(network, codec, dense_steps=DENSE_STEPS)
+    optimizer = task.optimizer(groups(network, way))
+    state = hook_state(network, way)
     if kept:
         optimizer.load_state_dict(kept["optimizer"])
         if state is not None:
@@ -176,97 +199,105 @@ def train(task, recipe, seed, half, *, resume):
     }
 
 
-def one_rank(name, folder, seeds, *, resume):
-    """What one process does: all recipes; a line of JSON for each run."""
+def one_rank(name, folder, seed, ways, *, resume):
+    """What one process does: a line of JSON for each way."""
     torch.set_num_threads(1)
     gcodec.set_threads(1)
     rank, task = int(os.environ["RANK"]), TASKS[name]()
     store = f"file://{folder}/store-{resume}"
     dist.init_process_group("gloo", init_method=store, rank=rank, world_size=RANKS)
-    for seed in range(1 if resume else seeds):
-        for way, recipe in RECIPES.items():
-            half = None if seed else Path(folder) / f"{way}-{rank}.pt"
-            told = train(task, recipe, seed, half, resume=resume)
-            print(json.dumps({"way": way, "seed": seed, **told}), flush=True)
+    for way in ways:
+        half = None if seed else Path(folder) / f"{WAYS.index(way)}-{rank}.pt"
+        print(json.dumps(train(task, way, seed, half, resume=resume)), flush=True)
     dist.destroy_process_group()
 
 
-def launch(name, folder, seeds, *, resume):
-    """What both ranks told, run by run."""
-    command = [sys.executable, __file__, "--task", name, "--folder", folder, "--seeds", str(seeds)]
+def launch(name, folder, seed, ways, *, resume):
+    """What both ranks told, way by way."""
+    told = {"task": name, "folder": folder, "seed": seed, "ways": ways, "resume": resume}
     ranks = [
         subprocess.Popen(
-            [*command, *(["--resume"] if resume else [])],
-            env={
-                **os.environ,
-                "GLOO_SOCKET_IFNAME": "lo",
-                "RANK": str(r),
-            },
+            [sys.executable, __file__, "--rank", json.dumps(told)],
+            env={**os.environ, "GLOO_SOCKET_IFNAME": "lo", "RANK": str(rank)},
             stdout=subprocess.PIPE,
             text=True,
         )
-        for r in range(RANKS)
+        for rank in range(RANKS)
     ]
     outputs = [rank.communicate()[0] for rank in ranks]
     ends = [rank.returncode for rank in ranks]
     assert ends == [0] * RANKS, f"ranks ended with {ends}"
     lines = [[json.loads(line) for line in output.splitlines()] for output in outputs]
-    return list(zip(*lines, strict=True))
+    return dict(zip(ways, zip(*lines, strict=True), strict=True))
 
 
 def windows(losses):
-    """Means of so many steps."""
-    losses = list(losses)
-    return [mean(losses[i : i + WINDOW]) for i in range(0, len(losses), WINDOW)]
+    """Means of so many steps, over both ranks."""
+    both = [mean(step) for step in zip(*losses, strict=True)]
+    return [mean(both[i : i + WINDOW]) for i in range(0, len(both), WINDOW)]
 
 
-def compare(name, seeds):
-    """All recipes on one task."""
+def measure(name, seed, ways):
+    """A run of each way; of the first seed, also one that new processes end."""
     with TemporaryDirectory() as folder:
-        runs = launch(name, folder, seeds, resume=False)
-        resumed = {told[0]["way"]: told for told in launch(name, folder, seeds, resume=True)}
-    rows = {}
-    for way in RECIPES:
-        own = [told for told in runs if told[0]["way"] == way]
-        scores = [told[0]["score"] for told in own]
-        curves = [
-            windows(map(mean, zip(*(r["losses"] for r in told), strict=True))) for told in own
-        ]
-        rows[way] = {
-            "score": mean(scores),
-            "standard error": stdev(scores) / len(scores) ** 0.5 if len(scores) > 1 else 0.0,
-            "bytes per rank": mean(told[0]["bytes"] for told in own),
-            "times smaller": mean(told[0]["bytes dense"] / told[0]["bytes"] for told in own),
-            "replicas equal": all(len({rank["hash"] for rank in told}) == 1 for told in own),
-            "resumed equal": {rank["hash"] for rank in (*own[0], *resumed[way])}
-            == {own[0][0]["hash"]},
-            "hash": own[0][0]["hash"],
-            "losses": [mean(points) for points in zip(*curves, strict=True)],
+        runs = launch(name, folder, seed, ways, resume=False)
+        resumed = {} if seed else launch(name, folder, seed, ways, resume=True)
+    found = {}
+    for way, ranks in runs.items():
+        hashes = {rank["hash"] for rank in ranks}
+        found[way] = {
+            **{key: ranks[0][key] for key in ("score", "bytes", "bytes dense", "hash")},
+            "replicas equal": len(hashes) == 1,
+            "losses": windows([rank["losses"] for rank in ranks]),
         }
+        if way in resumed:
+            found[way]["resumed equal"] = {rank["hash"] for rank in resumed[way]} == hashes
+    return found
+
+
+def show(name, runs):
+    """Print what is stored of a task; `runs` are by way and seed."""
     task = TASKS[name]
-    columns = ["", task.score_of, "MB per rank", "times smaller", "replicas", "resumed"]
-    cells = [
-        [way, f"{row['score']:.4f} ± {row['standard error']:.4f}", row["bytes per rank"] / 1e6,
-         row["times smaller"], row["replicas equal"], row["resumed equal"]]
-        for way, row in rows.items()
-    ]  # fmt: skip
-    print(table(f"\n{name}: {task.steps} steps, {seeds} seeds", columns, cells), flush=True)
-    settings = {"steps": task.steps, "batch": task.batch, "window": WINDOW, "seeds": seeds}
-    return {"settings": settings, "score": task.score_of, "ways": rows}
+    columns = ["", task.score_of, "seeds", "MB per rank", "times smaller", "replicas", "resumed"]
+    cells = []
+    for way in filter(runs.__contains__, WAYS):
+        own = runs[way].values()
+        scores = [run["score"] for run in own]
+        error = stdev(scores) / len(scores) ** 0.5 if len(scores) > 1 else 0.0
+        cells.append(
+            [way, f"{mean(scores):.4f} ± {error:.4f}", len(own),
+             mean(run["bytes"] for run in own) / 1e6,
+             mean(run["bytes dense"] / run["bytes"] for run in own),
+             all(run["replicas equal"] for run in own),
+             all(run.get("resumed equal", True) for run in own)]
+        )  # fmt: skip
+    print(table(f"\n{name}: {task.steps} steps", columns, cells), flush=True)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--task", choices=TASKS, help="as one of the ranks, only")
-    parser.add_argument("--folder", help="of checkpoints, for a rank")
-    parser.add_argument("--resume", action="store_true", help="from checkpoints, as a rank")
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--rank", type=json.loads, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.task:
-        one_rank(arguments.task, arguments.folder, arguments.seeds, resume=arguments.resume)
+    if arguments.rank:
+        told = arguments.rank
+        name, folder, seed = told["task"], told["folder"], told["seed"]
+        one_rank(name, folder, seed, told["ways"], resume=told["resume"])
         return
-    figures = {name: compare(name, arguments.seeds) for name in TASKS}
-    print(store("ddp", figures, ["torch"]))
+    path = RESULTS / "ddp.json"
+    figures = json.loads(path.read_text())["figures"] if path.exists() else {}
+    for name in arguments.tasks:
+        task = TASKS[name]
+        settings = {"steps": task.steps, "batch": task.batch, "window": WINDOW}
+        found = figures.setdefault(name, {"runs": {}})
+        found |= {"settings": settings, "score": task.score_of}
+        for seed in arguments.seeds:
+            for way, run in measure(name, seed, arguments.ways).items():
+                found["runs"].setdefault(way, {})[str(seed)] = run
+            store("ddp", figures, ["torch"])
+        show(name, found["runs"])
 
 
 if __name__ == "__main__":

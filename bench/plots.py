@@ -169,6 +169,7 @@ WAYS = {
     "topk": BLUE,
     "reclog": RED,
     "gradient dropping, 2 bits": ORANGE,
+    "topk, momentum in memory": GREEN,
 }
 
 
@@ -177,13 +178,14 @@ def ddp_loss():
     figures = stored("ddp")
     figure, axes = panels(len(figures), (9.5, 3.9))
     for each, (name, found) in zip(axes, figures.items(), strict=True):
-        window, seeds = (found["settings"][key] for key in ("window", "seeds"))
+        window, seeds = found["settings"]["window"], len(found["runs"]["dense"])
         for way, colour in WAYS.items():
-            row = found["ways"][way]
-            steps = (np.arange(len(row["losses"])) + 0.5) * window
-            label = f"{way}: {row['bytes per rank'] / 1e6:.3g} MB"
-            each.plot(steps, row["losses"], color=colour, linewidth=1.3, label=label)
-        each.set_title(name if seeds == 1 else f"{name}: mean of {seeds} seeds")
+            runs = found["runs"][way].values()
+            losses = np.mean([run["losses"] for run in runs], axis=0)
+            steps = (np.arange(len(losses)) + 0.5) * window
+            label = f"{way}: {np.mean([run['bytes'] for run in runs]) / 1e6:.3g} MB"
+            each.plot(steps, losses, color=colour, linewidth=1.3, label=label)
+        each.set_title(f"{name}: mean of {seeds} seeds")
         each.set_xlabel("step")
         each.legend(title="sent by a rank", alignment="left")
     axes[0].set_yscale("log")

@@ -87,7 +87,8 @@ class HookState:
             raise ValueError(f"dense_steps is at least 0, not {dense_steps}")
         if dense_steps and isinstance(memory, MomentumFeedback):
             raise ValueError(
-                "dense steps would have no momentum: instead let the ratios of a WarmUp begin at 1"
+                "dense steps go past the memory, so they would have no momentum: leave dense_steps "
+                "out, and let the ratios of a WarmUp begin at 1"
             )
         check_algorithm(algorithm, memory)
         wrapped = isinstance(model, torch.nn.parallel.DistributedDataParallel)
@@ -97,7 +98,7 @@ class HookState:
         self._names = {parameter: name for name, parameter in named}
         self._group = group
         self._allreduce: Allreduce | None = None
-        self._agreed, self._kept = False, None
+        self._agreed = False
         self._dense_bytes = self._all_bytes = 0
         self._room = np.empty(0, np.uint8)
 
@@ -122,7 +123,6 @@ class HookState:
                 messages.append((name, grad))
         whole = not messages
         flat = buffer if whole else torch.cat([buffer[:0], *map(torch.flatten, dense)])
-        self._kept = flat  # as the communicator keeps what it sends
         self._all_bytes += buffer.nbytes
         self._dense_bytes += flat.nbytes
         flat.div_(dist.get_world_size(self._group))
@@ -138,7 +138,8 @@ class HookState:
             self.step += 1
         if whole and summed is not None:
             return summed.get_future().then(lambda done: done.value()[0])
-        for grad, part in zip(dense, flat.split([each.numel() for each in dense]), strict=True):
+        parts = flat.split([grad.numel() for grad in dense])
+        for grad, part in zip(dense, parts, strict=True):
             grad.copy_(part.view(grad.shape))
         done: Any = torch.futures.Future(devices=[buffer.device] if buffer.is_cuda else None)
         done.set_result(buffer)
@@ -149,14 +150,13 @@ class HookState:
         if self._allreduce is None:
             group, how = TorchCommunicator(self._group), self.algorithm
             self._allreduce = Allreduce(group, self.codec, feedback=self.feedback, algorithm=how)
-            self._communicator = group
         return self._allreduce
 
     def _agreed_on(self) -> Allreduce:
         """The allreduce, once all ranks will do the same with it."""
         allreduce = self._connected()
         plan = [self.codec, self.algorithm, self.dense_steps, self.step, *self._names.values()]
-        if not self._agreed and not self._communicator.same(repr(plan)):
+        if not self._agreed and not TorchCommunicator(self._group).same(repr(plan)):
             raise RankMismatchError(
                 "ranks disagree on codec, algorithm, dense_steps, step or parameter names"
             )

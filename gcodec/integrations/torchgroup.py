@@ -36,7 +36,6 @@ class TorchCommunicator:
         self._device = torch.device("cpu" if on_host else "cuda")
         self._members: Sequence[int] = range(dist.get_world_size(group))
         self._parts: tuple[_Part, _Part | None] | None = None
-        self._kept: list[Any] = []  # by gloo's threads, too, which as last owners abort at exit
 
     @property
     def rank(self) -> int:
@@ -55,8 +54,7 @@ class TorchCommunicator:
     def allgather(self, message: NDArray[np.uint8]) -> NDArray[np.uint8]:
         mine = torch.from_numpy(np.array(message)).to(self._device)
         received = torch.empty((self.size, *mine.shape), dtype=torch.uint8, device=self._device)
-        self._kept = [mine, *received]
-        dist.all_gather(self._kept[1:], mine, group=self._group)
+        dist.all_gather(list(received), mine, group=self._group)
         everyone: NDArray[np.uint8] = received.cpu().numpy()
         return everyone
 
@@ -65,7 +63,7 @@ class TorchCommunicator:
     ) -> Sequence[NDArray[np.uint8]]:
         room = [np.empty(size, np.uint8) for size in sizes]
         room[self.rank][:] = message
-        tensors = self._kept = [torch.from_numpy(part).to(self._device) for part in room]
+        tensors = [torch.from_numpy(part).to(self._device) for part in room]
         sent = [
             dist.broadcast(tensor, group_src=source, group=self._group, async_op=True)
             for source, tensor in enumerate(tensors)
@@ -81,7 +79,7 @@ class TorchCommunicator:
         rank = self.rank
         mine = [torch.from_numpy(np.array(part)).to(self._device) for part in messages]
         room = [torch.empty(int(size), dtype=torch.uint8, device=self._device) for size in sizes]
-        room[rank], self._kept = mine[rank], mine + room
+        room[rank] = mine[rank]
         others = [peer for peer in range(self.size) if peer != rank]
         moves = [
             dist.P2POp(move, part[peer], group=self._group, group_peer=self._members[peer])
@@ -107,7 +105,6 @@ class TorchCommunicator:
 
     def allreduce(self, array: NDArray[Any]) -> NDArray[Any]:
         total = torch.from_numpy(array.copy()).to(self._device)
-        self._kept = [total]
         dist.all_reduce(total, group=self._group)
         result: NDArray[Any] = total.cpu().numpy()
         return result

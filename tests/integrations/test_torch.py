@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import weakref
 from pathlib import Path
 from time import monotonic
 
@@ -233,28 +232,3 @@ def test_messages_of_any_size_in_a_world_of_one(alone, sizes):
         ((head, rider),) = alone.announce(message, message)
         assert np.array_equal(head, message)
         assert not rider.size
-
-
-@pytest.mark.parametrize(
-    ("collective", "call"),
-    [
-        ("all_gather", lambda end: end.allgather(np.zeros(8, np.uint8))),
-        ("broadcast", lambda end: end.allgatherv(np.zeros(8, np.uint8), np.array([8]))),
-        ("all_reduce", lambda end: end.allreduce(np.zeros(8, np.float32))),
-    ],
-)
-def test_tensors_outlive_the_threads_that_send_them(alone, monkeypatch, collective, call):
-    """The last owner of a tensor needs the interpreter, which may be gone for gloo's threads."""
-    import torch.distributed as dist
-
-    seen, original = [], getattr(dist, collective)
-
-    def watched(first, *others, **options):
-        tensors = [*first, *others] if isinstance(first, list) else [first]
-        seen.extend(map(weakref.ref, tensors))
-        return original(first, *others, **options)
-
-    monkeypatch.setattr(dist, collective, watched)
-    call(alone)
-    assert seen
-    assert all(each() is not None for each in seen)
