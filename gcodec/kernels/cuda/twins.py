@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import BackendUnavailableError
-from ...format.elements import Element
 from . import elementwise, selection, sketch
 from .launch import Launcher
 
@@ -79,7 +78,7 @@ class Resident:
             "gradient to the host, or to float32"
         )
 
-    def widened(self, element: Element) -> "Resident":
+    def widened(self, element: Any) -> "Resident":
         """The numbers of these patterns, as float32 or float64."""
         if element.bits >= 32:
             return self.view(f"f{self.itemsize}")
