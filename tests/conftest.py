@@ -46,7 +46,7 @@ def encode_in_chunks(monkeypatch):
     def encode(codec, dense, chunk_log2, **origin):
         codec = replace(codec)  # it has no plans yet
         with monkeypatch.context() as patch:
-            for module in ("gathering", "whole"):
+            for module in ("gathering", "plans"):
                 name = f"gcodec.{module}.choose_chunk_log2"
                 patch.setattr(name, lambda n, density: chunk_log2)
             return codec.encode(dense, **origin)

@@ -8,18 +8,18 @@ from anatomy import own_type
 from strategies import BACKENDS, make_gradient
 
 import gcodec
-from gcodec import gathering, whole
+from gcodec import gathering, plans
 
 N = 300
 
 
 def _encode(codec, dense, chunk_log2, dtype=np.float32, **options):
     choose, codec = gathering.choose_chunk_log2, replace(codec)  # it has no plans yet
-    gathering.choose_chunk_log2 = whole.choose_chunk_log2 = lambda n, density: chunk_log2
+    gathering.choose_chunk_log2 = plans.choose_chunk_log2 = lambda n, density: chunk_log2
     try:
         return bytes(codec.encode(np.asarray(dense, dtype), **options))
     finally:
-        gathering.choose_chunk_log2 = whole.choose_chunk_log2 = choose
+        gathering.choose_chunk_log2 = plans.choose_chunk_log2 = choose
 
 
 def _frames():

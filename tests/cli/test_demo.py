@@ -229,6 +229,7 @@ def test_table_and_plot_of_a_file(installed, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(Bar, "step", lambda bar, text: steps.append(text))
     assert demo.run(arguments("--data", path, "--plot", plot, *options)) == 0
     assert steps[0].startswith("starting 3 ranks")
+    assert steps.pop() == f"drawing {plot}"
     assert [step.split(",")[0] for step in steps[1:]] == ["seed 1 of 2"] * 2 + ["seed 2 of 2"] * 2
     assert "epoch 1 of 1: " in steps[-1]
     table = capsys.readouterr().out

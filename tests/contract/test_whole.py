@@ -9,7 +9,7 @@ import pytest
 from gradients import LAWS, RECIPES, laplace, make, mostly_zero, ties, wide
 
 import gcodec
-from gcodec import whole
+from gcodec import plans, whole
 from gcodec.kernels import cpu
 from gcodec.kernels.cpu.vector import LOCATE, MASK, SCALAR, best_tier
 from gcodec.kernels.cpu.whole import encoder
@@ -169,7 +169,7 @@ def test_a_codec_travels_without_its_plans(monkeypatch):
     copy = pickle.loads(pickle.dumps(codec))
     assert copy == codec
     assert not copy.plans
-    monkeypatch.setattr(whole, "MOST_PLANS", 4)
+    monkeypatch.setattr(plans, "MOST_PLANS", 4)
     for size in range(1, 20):
         codec.encode(np.ones(size, np.float32))
         assert len(codec.plans) <= 4

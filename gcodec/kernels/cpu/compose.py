@@ -71,7 +71,11 @@ def compose(tier, n, keys, values, joint, counts, low, high, limit, ties, facts,
 
     If `ties` is not negative, those are kept that are above a limit, and so many that are equal.
     """
-    measured, first, kept, coded = room_to_measure(n, counts, facts), 0, 0, facts[LEVELS] > 0
+    most = np.int64(0)
+    for chunk in range(counts.size):
+        most = max(most, counts[chunk])
+    measured, first, kept = room_to_measure(n, counts, most, facts), 0, 0
+    coded = facts[LEVELS] > 0
     boundaries = values[:0]
     if coded:
         scale, begin, end = levels_between(facts, values, low, high)
@@ -112,11 +116,9 @@ def _choose(tier, chunk, keys, values, counts, limit, ties, first, kept, facts, 
 
 
 @maker
-def room_to_measure(n, counts, facts):
-    """What is to be known of the keys of each chunk; see `measure_one`."""
-    measured = measured_in(
-        np.empty(MEASURES * counts.size, np.int64), min(n, 1 << facts[CHUNK_LOG2])
-    )
+def room_to_measure(n, counts, most, facts):
+    """What is to be known of the keys of each chunk, of which none has more than `most`."""
+    measured = measured_in(np.empty(MEASURES * counts.size, np.int64), most)
     fill_lengths(n, facts, measured)
     return measured
 

@@ -26,13 +26,22 @@ from .probe import sound_tier
 from .quantize import grid_of, quantize_on
 from .selection import collect_by
 
+LEAST_MEASURED = 1 << 12
+
+
+@helper
+def most_of_chunk(n, room, facts):
+    """How many keys of a chunk there is room to measure, if there is room for so many in all."""
+    longest = min(n, 1 << facts[CHUNK_LOG2])
+    return longest if room >= n else min(longest, max(room // 4, LEAST_MEASURED))
+
 
 @helper
 def gather_known(tier, bits, begin, end, floor, keys, values, joint, counts, facts, measured):
     """Collect, round and measure elements of chunks `begin` to `end`, while these are near.
 
     As by `collect_by`: where it stopped, how many there are, and the largest magnitude. `values`
-    hold those of one chunk.
+    hold those of one chunk, and there is room to measure a chunk of `most_of_chunk`.
     """
     scale, first, _ = levels_between(facts, values, floor, floor)
     grid = grid_of(scale[first : min(first + MOST_LEVELS, facts[LEVELS]) - 1])
@@ -45,7 +54,8 @@ def gather_known(tier, bits, begin, end, floor, keys, values, joint, counts, fac
             tier, bits[:stop], 0, floor, log2, at, 0, few, keys[before:], values, counts
         )
         kept, top = before + size, max(top, high)
-        if at < stop:
+        if at < stop or size > measured[3].size:
+            at = min(at, stop - 1)
             break
         quantize_on(grid, values[:size], joint[before:kept])
         measure_one(chunk, keys[before:kept], facts, measured)
@@ -62,7 +72,8 @@ def _range_gatherer(tier):
     @kernel
     def gather_range(bits, begin, end, floor, keys, values, joint, counts, facts, numbers):
         """`gather_known`, with `numbers` as by `MEASURES`: int64[chunks * MEASURES]."""
-        measured = measured_in(numbers, 1 << facts[CHUNK_LOG2])
+        most = most_of_chunk(bits.size, keys.size, facts)
+        measured = measured_in(numbers, most)
         fill_lengths(bits.size, facts, measured)
         return gather_known(
             tier, bits, begin, end, floor, keys, values, joint, counts, facts, measured

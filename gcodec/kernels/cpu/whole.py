@@ -32,7 +32,7 @@ from .compose import (
     with_signs,
 )
 from .floor import first_floor, kth
-from .gather import gather_known, move, taken
+from .gather import gather_known, most_of_chunk, move, taken
 from .jit import helper, inner, kernel, magnitude, maker
 from .probe import sound_tier
 from .ranks import FEW
@@ -78,7 +78,7 @@ def encoder(tier):
         from_last = facts[NEXT] > 0
         floor, exact = first_floor(bits, facts, step)
         if _is_known(n, facts):
-            measured = room_to_measure(n, counts, facts)
+            measured = room_to_measure(n, counts, most_of_chunk(n, room, facts), facts)
             at, kept, top = gather_known(
                 tier, bits, 0, counts.size, floor, keys, values, joint, counts, facts, measured
             )
