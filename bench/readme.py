@@ -55,7 +55,7 @@ def speeds(figures):
         return [title, *cells]
 
     def percent(share):
-        return f"{100 * share:.2g} %"
+        return f"{100 * share:.0f} %" if share >= 0.1 else f"{100 * share:.2g} %"
 
     def passes(number):
         return f"{number:.3g}" if number >= 10 else f"{number:.2g}"
