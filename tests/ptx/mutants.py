@@ -24,7 +24,7 @@ import pytest
 
 from . import compiled, launch
 
-LIMIT = 1 << 22
+LIMIT = 1 << 25
 """Instructions after which a mutant is said to have no end."""
 
 WEAKER = {"lt": "le", "le": "lt", "gt": "ge", "ge": "gt", "lo": "ls", "hi": "hs"}
