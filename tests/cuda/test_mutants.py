@@ -14,6 +14,7 @@ UNNOTICED = {"measure_chunks_uint32": 7}
 """Barriers without which all tests of a kernel pass: not known to be of no use (docs/cuda.md)."""
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", mutants.CASES)
 def test_barriers_and_published_words_matter(name):
     made = mutants.of(name, ("barrier", "publish"))
