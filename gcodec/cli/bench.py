@@ -56,14 +56,14 @@ def add_parser(subparsers: Any) -> None:
         "bench",
         help=text,
         description=text,
-        epilog=EXPLANATION + "\nexample: gcodec bench grad.npy --recipe topk:ratio=0.01",
+        epilog=EXPLANATION + "\nexample: gcodec bench grad.npy --codec topk:ratio=0.01",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("input", type=Path, metavar="FILE.npy", help="array to encode")
     parser.add_argument(
-        "--recipe",
+        "--codec",
         action="append",
-        metavar="R",
+        metavar="RECIPE",
         help=f"may be repeated (default: {', '.join(RECIPES)})",
     )
     parser.add_argument(
@@ -75,7 +75,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure and print."""
-    recipes = list(dict.fromkeys(args.recipe or RECIPES))
+    recipes = list(dict.fromkeys(args.codec or RECIPES))
     codecs = {recipe: get_codec(recipe) for recipe in recipes}
     array = files.read_array(args.input)
     if not isinstance(array, np.ndarray):

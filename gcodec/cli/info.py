@@ -87,7 +87,12 @@ def _cpu() -> dict[str, Any]:
     place = kernels.xxh64._cache.cache_path or "nowhere, so every process compiles"
     tier, best = probe.sound_tier(), probe.best_tier()
     names = ("scalar", "mask", "compress", "locate")
-    return {"available": True, "vector_code": names[tier], "of": names[best], "cache": place}
+    return {
+        "available": True,
+        "vector_code": names[tier],
+        "best_for_this_cpu": names[best],
+        "cache": place,
+    }
 
 
 def _cuda() -> dict[str, Any]:
@@ -107,7 +112,8 @@ def _mpi() -> dict[str, Any]:
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
         return {"available": False, "why": f"{error}: pip install 'gcodec[mpich]'"}
-    return {"available": True, "library": MPI.Get_library_version().split("\n")[0].strip("\0 ")}
+    library = MPI.Get_library_version().split("\n")[0].strip("\0")
+    return {"available": True, "library": " ".join(library.replace("Version:", "").split())}
 
 
 def _installed(package: str) -> str | None:

@@ -85,7 +85,10 @@ def _add_encode(commands: "argparse._SubParsersAction[Parser]") -> None:
         "-o", "--output", type=Path, help="frame to write (default: INPUT with .gc)"
     )
     parser.add_argument(
-        "--codec", default="reclog:ratio=0.01,per_octave=4", help="default: %(default)s"
+        "--codec",
+        default="reclog:ratio=0.01,per_octave=4",
+        metavar="RECIPE",
+        help="default: %(default)s",
     )
     parser.add_argument("--name", default="", help="the tensor's name")
     parser.add_argument("--step", type=int, default=0, help="the training step")

@@ -72,7 +72,7 @@ def test_table_has_a_row_for_every_default_recipe(source, capsys):
 
 def test_json_says_what_frames_say(source, capsys):
     recipes = ["reclog:ratio=0.1,per_octave=8", "topk:k=7"]
-    options = [option for recipe in recipes for option in ("--recipe", recipe)]
+    options = [option for recipe in recipes for option in ("--codec", recipe)]
     assert main(["bench", str(source), *options, "--rounds", "2", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     array = np.load(source)
@@ -96,7 +96,7 @@ def test_json_says_what_frames_say(source, capsys):
 
 
 def test_a_recipe_named_twice_is_one_row(source, capsys):
-    options = ["--recipe", "topk:k=7", "--recipe", "topk:k=7", "--rounds", "1", "--json"]
+    options = ["--codec", "topk:k=7", "--codec", "topk:k=7", "--rounds", "1", "--json"]
     assert main(["bench", str(source), *options]) == 0
     assert len(json.loads(capsys.readouterr().out)["recipes"]) == 1
 
@@ -117,7 +117,7 @@ def test_every_element_type_and_shape(tmp_path, dtype, shape, capsys):
 
 def test_zeros_keep_nothing_and_have_no_error(tmp_path, capsys):
     np.save(tmp_path / "zeros.npy", np.zeros(1000, np.float32))
-    options = ["--recipe", "topk:k=7", "--rounds", "1", "--json"]
+    options = ["--codec", "topk:k=7", "--rounds", "1", "--json"]
     assert main(["bench", str(tmp_path / "zeros.npy"), *options]) == 0
     (row,) = json.loads(capsys.readouterr().out)["recipes"]
     assert (row["kept"], row["bytes_per_kept"], row["relative_l2_error"]) == (0, 0, 0)
@@ -129,7 +129,7 @@ def test_zeros_keep_nothing_and_have_no_error(tmp_path, capsys):
         ([], 64, "required: FILE.npy"),
         (["grad.npy", "--rounds", "0"], 64, "'0' is not a whole number of 1 or more"),
         (["grad.npy", "--rounds", "many"], 64, "'many' is not a whole number of 1 or more"),
-        (["grad.npy", "--recipe", "nope"], 64, "valid recipes: adaq, dense, dgc"),
+        (["grad.npy", "--codec", "nope"], 64, "valid recipes: adaq, dense, dgc"),
         (["missing.npy"], 64, "cannot read missing.npy"),
         (["text.npy"], 64, "text.npy is neither a .npy nor a .npz"),
         (["several.npz"], 64, "several.npz holds several arrays: give a .npy"),

@@ -83,7 +83,7 @@ def test_nothing_with_json(plain, grad, net, command, capsys):
 
 def test_nothing_where_nobody_looks(grad, capsys):
     assert main(["encode", str(grad)]) == 0
-    assert main(["bench", str(grad), "--recipe", "topk", "--rounds", "1"]) == 0
+    assert main(["bench", str(grad), "--codec", "topk", "--rounds", "1"]) == 0
     assert capsys.readouterr().err == ""
 
 
@@ -99,7 +99,7 @@ def test_what_commands_say(plain, grad, net, capsys):
         (["plan", net, "--codec", "topk", "--plot", picture],
          ["measuring", "measuring", "planning", "drawing"]),
         (["warmup", "topk", "--dtype", "float32", "float16"], ["compiling", "compiling"]),
-        (["bench", str(grad), "--recipe", "topk", "--rounds", "1"],
+        (["bench", str(grad), "--codec", "topk", "--rounds", "1"],
          ["encoding", "warming", "warming", "round"]),
     ):  # fmt: skip
         plain.seek(0)
