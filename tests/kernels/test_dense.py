@@ -10,8 +10,10 @@ from strategies import same_bits
 
 from gcodec.format.directory import CHUNK, chunk_lengths, chunk_units, place_chunks
 from gcodec.kernels import cpu, reference
-from gcodec.kernels.cpu.cells import CELLS, FEW_CELLS, REGISTERS, fill_cells
+from gcodec.kernels.cpu.cells import CELLS, FEW_CELLS, fill_cells
 from gcodec.kernels.cpu.dense import code_chunks_with
+from gcodec.kernels.cpu.lanes import BY_LEVEL, FASTEST, NONE
+from gcodec.kernels.cpu.octaves import fill_octave
 from gcodec.packing.values import fixed_width
 
 TYPES = [np.uint16, np.uint32, np.uint64]
@@ -54,8 +56,8 @@ def code(kernel, bits, boundaries, zero, chunk_log2, first=0):
 def check_code(bits, boundaries, zero, chunk_log2, first=0):
     what = bits, frozen(boundaries), zero, chunk_log2, first
     expected = code(reference.code_chunks, *what)
-    for registers in {False, REGISTERS}:
-        found = code(lambda *given: code_chunks_with(registers, *given), *what)  # noqa: B023
+    for fastest in {NONE, BY_LEVEL, FASTEST}:
+        found = code(lambda *given: code_chunks_with(fastest, *given), *what)  # noqa: B023
         assert found[0] == expected[0]
         assert same_bits(found[1], expected[1])
         assert same_bits(found[2], expected[2])
@@ -90,6 +92,35 @@ def test_bytes_of_any_levels(seed, count, octaves, lowest, zero, n):
     boundaries = (upper << 16 | rng.integers(0, 1 << 16, count)).astype(np.uint32)
     needed = int(upper[-1] - upper[0]) + 3
     assert fits(boundaries) == (needed if needed <= CELLS else 0)
+    bits = patterns(rng, n, boundaries)
+    check_code(bits, boundaries, zero, 10, first=int(rng.integers(0, 9)))
+
+
+@numba.njit
+def in_octaves(boundaries, edges):
+    """`fill_octave`, which Python cannot call."""
+    return fill_octave(boundaries, edges)
+
+
+@settings(max_examples=60)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    log2=st.integers(0, 5),
+    count=st.sampled_from([1, 2, 17, 33, 100, 127]),
+    lowest=st.sampled_from([0, 1, 2, 120, 250]),
+    zero=st.booleans(),
+    n=st.sampled_from([1, 63, 64, 128, 1000, 4160]),
+)
+def test_bytes_of_levels_that_repeat_in_octaves(seed, log2, count, lowest, zero, n):
+    rng = np.random.default_rng(seed)
+    once = np.sort(rng.choice(1 << 23, 1 << log2, replace=False))
+    octaves = np.arange(lowest, 255)[:, None] << 23
+    boundaries = (octaves + once).ravel()[:count].astype(np.uint32)
+    found = in_octaves(boundaries, np.zeros(15, np.uint32))
+    if boundaries[0] < 1 << 23 or log2 > 4:
+        assert found == -1
+    elif boundaries.size > 1 << log2:
+        assert 0 <= found <= log2
     bits = patterns(rng, n, boundaries)
     check_code(bits, boundaries, zero, 10, first=int(rng.integers(0, 9)))
 

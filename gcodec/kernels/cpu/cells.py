@@ -12,7 +12,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from .jit import inner
-from .vector import LANES, LOCATE, best_tier
+from .vector import LANES, LOCATE, best_tier, data_of, everywhere, load, prefetch, store
 
 REGISTERS = best_tier() >= LOCATE
 """Whether there is that instruction: it came before VBMI2, which that tier is for."""
@@ -32,8 +32,6 @@ HELD = 128
 """Bit of a cell with a boundary."""
 
 HALF = np.uint64(16)
-AHEAD = 2048
-"""Elements from where a step reads to where it prefetches."""
 
 
 @inner
@@ -62,7 +60,7 @@ def fill_cells(boundaries, cells, edges):
 
 
 I8, I16, I32 = (ir.IntType(bits) for bits in (8, 16, 32))
-BYTES, HALVES, WORDS = (ir.VectorType(kind, 512 // kind.width) for kind in (I8, I16, I32))
+BYTES, HALVES = (ir.VectorType(kind, 512 // kind.width) for kind in (I8, I16))
 
 
 @intrinsic
@@ -91,11 +89,12 @@ def _indexing(number):
             return context.get_dummy_value()
         _, start, lowest, _, _, unsigned, _, at = args
         source, all_cells, all_edges, target = (
-            context.make_array(sig.args[i])(context, builder, args[i]).data for i in (0, 3, 4, 6)
+            data_of(context, builder, sig.args[i], args[i]) for i in (0, 3, 4, 6)
         )
-        _prefetch(builder, source, start)
+        source = builder.bitcast(source, I32.as_pointer())
+        prefetch(builder, source, start, LANES, 32)
         places = [builder.add(start, start.type(16 * part)) for part in range(4)]
-        words = [builder.bitcast(_load(builder, source, at, WORDS), HALVES) for at in places]
+        words = [builder.bitcast(load(builder, source, at, 16), HALVES) for at in places]
         lower, upper = (
             [_every_second(builder, *words[i : i + 2], first) for i in (0, 2)] for first in (0, 1)
         )
@@ -105,10 +104,9 @@ def _indexing(number):
             *(builder.icmp_signed("<", half, HALVES([0] * 32)) for half in upper),
             ir.VectorType(I32, LANES)(list(range(LANES))),
         )
-        signed = builder.icmp_unsigned("!=", index, _everywhere(builder, unsigned, LANES))
+        signed = builder.icmp_unsigned("!=", index, everywhere(builder, unsigned, LANES))
         sign = builder.zext(builder.and_(negative, signed), BYTES)
-        place = builder.bitcast(builder.gep(target, [at]), BYTES.as_pointer())
-        builder.store(builder.or_(builder.add(index, index), sign), place, align=1)
+        store(builder, builder.or_(builder.add(index, index), sign), target, at)
         return context.get_dummy_value()
 
     return generate
@@ -119,7 +117,7 @@ def _cell(builder, upper, lowest, cells):
     subtract = cgutils.get_or_insert_function(
         builder.module, ir.FunctionType(HALVES, [HALVES, HALVES]), "llvm.usub.sat.v32i16"
     )
-    least, last = _everywhere(builder, lowest, 32), HALVES([cells - 1] * 32)
+    least, last = everywhere(builder, lowest, 32), HALVES([cells - 1] * 32)
     numbers = []
     for half in upper:
         above = builder.call(subtract, [builder.and_(half, HALVES([0x7FFF] * 32)), least])
@@ -164,7 +162,7 @@ def _has(builder, numbers, bit):
 
 def _look_up(builder, table, numbers, start):
     """Bytes of a table from a place on, by the low seven bits of each number."""
-    first, second = (_load(builder, table, ir.IntType(64)(start + i), BYTES) for i in (0, 64))
+    first, second = (load(builder, table, ir.IntType(64)(start + i), LANES) for i in (0, 64))
     kind = ir.FunctionType(BYTES, [BYTES, BYTES, BYTES])
     name = "llvm.x86.avx512.vpermi2var.qi.512"
     function = cgutils.get_or_insert_function(builder.module, kind, name)
@@ -175,24 +173,3 @@ def _every_second(builder, one, two, first):
     """Every second item of two vectors."""
     order = list(range(first, 2 * one.type.count, 2))
     return builder.shuffle_vector(one, two, ir.VectorType(I32, len(order))(order))
-
-
-def _everywhere(builder, value, lanes):
-    """A vector of one value."""
-    vector = ir.VectorType(value.type, lanes)
-    one = builder.insert_element(vector(ir.Undefined), value, I32(0))
-    return builder.shuffle_vector(one, vector(ir.Undefined), ir.VectorType(I32, lanes)([0] * lanes))
-
-
-def _load(builder, data, start, vector):
-    place = builder.bitcast(builder.gep(data, [start]), vector.as_pointer())
-    return builder.load(place, align=vector.element.width // 8)
-
-
-def _prefetch(builder, data, start):
-    """Ask for the cache lines of 64 elements further on; past the end that does nothing."""
-    kind = ir.FunctionType(ir.VoidType(), [I8.as_pointer(), I32, I32, I32])
-    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-    for line in range(4):
-        far = builder.gep(data, [builder.add(start, start.type(AHEAD + 16 * line))])
-        builder.call(function, [builder.bitcast(far, I8.as_pointer()), I32(0), I32(3), I32(1)])

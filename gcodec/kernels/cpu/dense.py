@@ -3,18 +3,9 @@
 import numpy as np
 
 from .bits import LOW_SIX, ONE, SIX, THREE, ZERO, window
-from .cells import (
-    CELLS,
-    EDGES,
-    FEW_CELLS,
-    LINE,
-    REGISTERS,
-    fill_cells,
-    index_64,
-    index_64_among_all,
-)
 from .checksum import digest, digest_of_lanes, lanes_of, mix
 from .jit import inner, kernel
+from .lanes import FASTEST, NONE, index_lanes, way_of
 from .quantize import cut, index
 from .selection import compensate, magnitude_max
 from .vector import LANES
@@ -159,43 +150,36 @@ def code_chunks(
         What each element decodes to is taken off. May be the same memory as `bits`.
     """
     code_chunks_with(
-        REGISTERS, bits, first, chunk_log2, boundaries, plain, width, directory, payload, decoded,
+        FASTEST, bits, first, chunk_log2, boundaries, plain, width, directory, payload, decoded,
         residual,
     )  # fmt: skip
 
 
 @kernel
 def code_chunks_with(
-    registers, bits, first, chunk_log2, boundaries, plain, width, directory, payload, decoded,
+    fastest, bits, first, chunk_log2, boundaries, plain, width, directory, payload, decoded,
     residual,
 ):  # fmt: skip
-    """`code_chunks`, with tables in registers or without."""
-    room = np.zeros(CELLS + EDGES + LINE, np.uint8)
-    tables = room[-room.ctypes.data % LINE :]
-    cells, edges = tables[:CELLS], tables[CELLS : CELLS + EDGES]
-    signless, lowest, needed = np.uint8(255 if plain[1] else 0), -1, 0
-    if registers and bits.itemsize == 4 and _is_plain(plain):
-        lowest, needed = fill_cells(boundaries, cells, edges)
+    """`code_chunks`, with the fastest code for levels that may be used."""
+    found = way_of(fastest, bits, boundaries, plain)
     from_lowest, shift, last, below, all_edges, most = cut(boundaries)
-    few, least = needed <= FEW_CELLS, np.uint16(max(lowest, 0))
     numbers = np.empty(min(1 << chunk_log2, bits.size), np.uint32)
     small, data = np.empty(numbers.size, np.uint8), payload.view(np.uint8)
     for i in range(directory.size):
         count, seed = np.int64(directory[i].nnz), np.uint64(first + i)
         start, stop = _span(directory[i])
-        in_registers = lowest >= 0 and count % LANES == 0
-        if in_registers and width == BYTE:
+        in_lanes = found[0] != NONE and count % LANES == 0
+        if in_lanes and width == BYTE:
             at = np.uint64(i << chunk_log2)
             check = _code_bytes(
-                bits, at, count, least, cells, edges, few, signless, payload, data,
-                np.uint64(start), np.uint64(stop), seed,
-            )  # fmt: skip
+                found, bits, at, count, payload, data, np.uint64(start), np.uint64(stop), seed
+            )
         else:
             words, part = payload[start:stop], bits[i << chunk_log2 :][:count]
             words[(count * width) >> 6 :] = ZERO
-            if in_registers:
+            if in_lanes:
                 fields = small[:count]
-                _index_bytes(part, least, cells, edges, few, signless, fields)
+                _index_bytes(found, part, fields)
                 write_fields(fields, width, words)
             else:
                 own = numbers[:count]
@@ -209,7 +193,7 @@ def code_chunks_with(
         directory[i].check = check & LOW_32
         if residual.size:
             rest = residual[i << chunk_log2 :][:count]
-            if not in_registers:
+            if not in_lanes:
                 _settle(rest, numbers, decoded)
             elif width == BYTE:
                 _settle(rest, data[8 * start :], decoded)
@@ -218,18 +202,7 @@ def code_chunks_with(
 
 
 @inner
-def _is_plain(plain):
-    """Whether all goes as it is, but for the negative of level 0 perhaps."""
-    same = plain[1] < 2
-    for joint in range(2, plain.size):
-        same &= plain[joint] == joint
-    return same
-
-
-@inner
-def _code_bytes(
-    bits, at, count, lowest, cells, edges, few, signless, payload, data, word, stop, seed
-):
+def _code_bytes(found, bits, at, count, payload, data, word, stop, seed):
     """Write a chunk; XXH64 of it. What was just written is hashed while more is looked up.
 
     Arrays are whole, since slices have their references counted.
@@ -237,10 +210,7 @@ def _code_bytes(
     size = np.uint64(8) * (stop - word)
     a, b, c, d = lanes_of(seed)
     for _ in range(count // LANES):
-        if few:
-            index_64(bits, at, lowest, cells, edges, signless, data, word << THREE)
-        else:
-            index_64_among_all(bits, at, lowest, cells, edges, signless, data, word << THREE)
+        index_lanes(found, bits, at, data, word << THREE)
         for _ in range(LANES // 32):
             a = mix(a, payload[word])
             b = mix(b, payload[word + ONE])
@@ -256,12 +226,9 @@ def _code_bytes(
 
 
 @inner
-def _index_bytes(part, lowest, cells, edges, few, signless, fields):
+def _index_bytes(found, part, fields):
     for at in range(np.uint64(0), np.uint64(part.size), np.uint64(LANES)):
-        if few:
-            index_64(part, at, lowest, cells, edges, signless, fields, at)
-        else:
-            index_64_among_all(part, at, lowest, cells, edges, signless, fields, at)
+        index_lanes(found, part, at, fields, at)
 
 
 @inner

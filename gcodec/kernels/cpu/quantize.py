@@ -33,7 +33,7 @@ def quantize(bits, boundaries, joint):
 @maker
 def grid_of(boundaries):
     """Boundaries as `quantize_on` takes them, for values that come in parts."""
-    period, octave = _period(boundaries)
+    period, octave = period_of(boundaries)
     tiles = np.empty((2, TILE), boundaries.dtype)
     steps = np.empty(MOST_PERIODIC + EDGES_AT_ONCE, boundaries.dtype)
     if period:
@@ -65,7 +65,7 @@ def _quantize_few(bits, boundaries, joint):
 
 
 @inner
-def _period(boundaries):
+def period_of(boundaries):
     """After how many boundaries they repeat, and how many bits further on; 0 if they do not.
 
     Levels of a logarithm with a whole number of them to the octave do.

@@ -42,7 +42,7 @@ def lanes_at_least(typing_context, bits, start, floor):
 
     def generate(context, builder, sig, args):
         data = data_of(context, builder, sig.args[0], args[0])
-        _prefetch(builder, data, args[1], LANES, sig.args[0].dtype.bitwidth)
+        prefetch(builder, data, args[1], LANES, sig.args[0].dtype.bitwidth)
         _, chosen = _compare(builder, data, args[1], args[2], LANES)
         return builder.bitcast(chosen, ir.IntType(LANES))
 
@@ -66,7 +66,7 @@ def compress_at_least(typing_context, bits, start, floor, base, keys, values, ke
         register = min(
             REGISTER_BITS // width, REGISTER_LANES
         )  # LLVM splits a longer compression wrongly
-        _prefetch(builder, data, start, LANES, width)
+        prefetch(builder, data, start, LANES, width)
         parts = [
             _compare(builder, data, builder.add(start, size(lane)), floor, register)
             for lane in range(0, LANES, register)
@@ -85,7 +85,7 @@ def compress_at_least(typing_context, bits, start, floor, base, keys, values, ke
                     everywhere(builder, first, register), lanes(list(range(register)))
                 )
                 for vector, array in ((numbers, all_keys), (words, all_values)):
-                    _store(builder, _compress(builder, vector, chosen), array, kept)
+                    store(builder, _compress(builder, vector, chosen), array, kept)
                 count = builder.ctpop(builder.bitcast(chosen, mask))
                 kept = builder.add(kept, builder.zext(count, size))
             builder.store(kept, result)
@@ -108,10 +108,10 @@ def compress_pairs(typing_context, keys, values, start, floor, kept):
         _, _, start, floor, kept = args
         for lane in range(0, LANES, REGISTER_LANES):
             at = builder.add(start, start.type(lane))
-            numbers = _load(builder, all_keys, at, REGISTER_LANES)
+            numbers = load(builder, all_keys, at, REGISTER_LANES)
             words, chosen = _compare(builder, all_values, at, floor, REGISTER_LANES)
             for vector, array in ((numbers, all_keys), (words, all_values)):
-                _store(builder, _compress(builder, vector, chosen), array, kept)
+                store(builder, _compress(builder, vector, chosen), array, kept)
             count = builder.ctpop(builder.bitcast(chosen, ir.IntType(REGISTER_LANES)))
             kept = builder.add(kept, builder.zext(count, kept.type))
         return kept
@@ -172,12 +172,12 @@ def _adding(streaming, locate):
             at = builder.add(start, start.type(first))
             total = None
             for data, factor in ((ours, gamma), (theirs, beta)):
-                _prefetch(builder, data, at, lanes, width)
+                prefetch(builder, data, at, lanes, width)
                 term = builder.fmul(
-                    _load(builder, data, at, lanes), everywhere(builder, factor, lanes)
+                    load(builder, data, at, lanes), everywhere(builder, factor, lanes)
                 )
                 total = term if total is None else builder.fadd(total, term)
-            stored = _store(builder, total, sums, at, LINE_BITS // 8 if streaming else None)
+            stored = store(builder, total, sums, at, LINE_BITS // 8 if streaming else None)
             if streaming:
                 one = builder.module.add_metadata([ir.IntType(32)(1)])
                 stored.set_metadata("nontemporal", one)
@@ -212,7 +212,7 @@ def _locate(builder, chosen, start, base, all_keys, kept):
         )
         part = builder.shuffle_vector(located, lanes(ir.Undefined), some)
         numbers = builder.add(builder.zext(part, vector), everywhere(builder, base, REGISTER_LANES))
-        _store(builder, numbers, all_keys, builder.add(kept, kept.type(first)))
+        store(builder, numbers, all_keys, builder.add(kept, kept.type(first)))
 
     count = builder.ctpop(builder.bitcast(chosen, ir.IntType(LANES)))
     write(0)
@@ -251,8 +251,8 @@ def add_tails(typing_context, numbers, count, threshold, sums):
         steps = builder.sdiv(count, size(REGISTER_LANES))
         with cgutils.for_range(builder, steps) as loop:
             at = builder.mul(loop.index, size(REGISTER_LANES))
-            x = _load(builder, data, at, REGISTER_LANES)
-            _prefetch(builder, data, at, REGISTER_LANES, 8 * _bytes(x.type))
+            x = load(builder, data, at, REGISTER_LANES)
+            prefetch(builder, data, at, REGISTER_LANES, 8 * _bytes(x.type))
             magnitudes = _absolute(builder, x)
             chosen = builder.fcmp_ordered(">", magnitudes, limit)
             some = builder.ctpop(builder.bitcast(chosen, mask))
@@ -289,7 +289,7 @@ def everywhere(builder, value, lanes):
     return builder.shuffle_vector(one, vector(ir.Undefined), zeros)
 
 
-def _load(builder, data, start, lanes):
+def load(builder, data, start, lanes):
     vector = ir.VectorType(data.type.pointee, lanes)
     place = builder.bitcast(builder.gep(data, [start]), vector.as_pointer())
     return builder.load(place, align=_bytes(vector))
@@ -304,7 +304,7 @@ def _at_least(builder, words, floor):
 
 def _compare(builder, data, start, floor, lanes):
     """The patterns from `start` on, and which have at least a magnitude."""
-    words = _load(builder, data, start, lanes)
+    words = load(builder, data, start, lanes)
     return words, _at_least(builder, words, floor)
 
 
@@ -323,12 +323,12 @@ def _compress(builder, vector, chosen):
     return builder.call(function, [vector, chosen, kind(ir.Undefined)])
 
 
-def _store(builder, vector, array, at, align=None):
+def store(builder, vector, array, at, align=None):
     place = builder.bitcast(builder.gep(array, [at]), vector.type.as_pointer())
     return builder.store(vector, place, align=align or _bytes(vector.type))
 
 
-def _prefetch(builder, data, start, lanes, width):
+def prefetch(builder, data, start, lanes, width):
     """Ask for the cache lines of `lanes` elements further on; past the end that does nothing."""
     i32 = ir.IntType(32)
     byte = ir.IntType(8).as_pointer()
