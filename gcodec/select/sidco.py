@@ -81,12 +81,16 @@ class SIDCo(Amount):
         threshold = self._first(statistics, moments, first)
         if first == share:
             return threshold
-        each = (share / first) ** (1 / (stages - 1))
+        each, pattern = (share / first) ** (1 / (stages - 1)), 0
         for _ in range(stages - 1):
-            moments = statistics.moments(statistics.element.nearest(threshold))
+            pattern = statistics.element.nearest(threshold)
+            moments = statistics.moments(pattern)
             if not moments.number:
                 break
             threshold += self._above(moments, threshold, each)
+        if k <= moments.number <= 2 * k:
+            # the last stage has little to add and may misfit: what comes next looks at these alone
+            statistics.count_above(pattern)
         return threshold
 
     def _verified(self, statistics: Statistics, k: int) -> Decision:

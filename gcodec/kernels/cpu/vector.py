@@ -242,39 +242,48 @@ def add_tails(typing_context, numbers, count, threshold, sums):
             builder.bitcast(builder.gep(rows, [size(row * REGISTER_LANES)]), vector.as_pointer())
             for row in range(2)
         ]
-        totals = [
+        total, squares = (
             cgutils.alloca_once_value(builder, builder.load(place, align=8)) for place in places
-        ]
-        number = cgutils.alloca_once_value(builder, size(0))
-        limit = everywhere(builder, threshold, REGISTER_LANES)
-        zeros, mask = own([0.0] * REGISTER_LANES), ir.IntType(REGISTER_LANES)
+        )
+        lanes = ir.VectorType(ir.IntType(8 * _bytes(own)), REGISTER_LANES)
+        number = cgutils.alloca_once_value(builder, lanes([0] * REGISTER_LANES))
+        limit, zeros = everywhere(builder, threshold, REGISTER_LANES), own([0.0] * REGISTER_LANES)
         steps = builder.sdiv(count, size(REGISTER_LANES))
         with cgutils.for_range(builder, steps) as loop:
             at = builder.mul(loop.index, size(REGISTER_LANES))
             x = load(builder, data, at, REGISTER_LANES)
             prefetch(builder, data, at, REGISTER_LANES, 8 * _bytes(x.type))
-            magnitudes = _absolute(builder, x)
+            magnitudes = _call(builder, "fabs", x)
             chosen = builder.fcmp_ordered(">", magnitudes, limit)
-            some = builder.ctpop(builder.bitcast(chosen, mask))
-            builder.store(builder.add(builder.load(number), builder.zext(some, size)), number)
+            # a mask is -1 where it is set
+            some = builder.sub(builder.load(number), builder.sext(chosen, lanes))
+            builder.store(some, number)
             magnitudes = builder.select(chosen, magnitudes, zeros)
             if own != vector:
                 magnitudes = builder.fpext(magnitudes, vector)
-            terms = magnitudes, builder.fmul(magnitudes, magnitudes)
-            for total, term in zip(totals, terms, strict=True):
-                builder.store(builder.fadd(builder.load(total), term), total)
-        for place, total in zip(places, totals, strict=True):
-            builder.store(builder.load(total), place, align=8)
-        return builder.load(number)
+            builder.store(builder.fadd(builder.load(total), magnitudes), total)
+            so_far = builder.load(squares)
+            if own != vector:  # the square of a float32 is exact: it may be fused, or not
+                so_far = _call(builder, "fmuladd", magnitudes, magnitudes, so_far)
+            else:
+                so_far = builder.fadd(so_far, builder.fmul(magnitudes, magnitudes))
+            builder.store(so_far, squares)
+        for place, sums in zip(places, (total, squares), strict=True):
+            builder.store(builder.load(sums), place, align=8)
+        name = f"llvm.vector.reduce.add.v{REGISTER_LANES}i{lanes.element.width}"
+        kind = ir.FunctionType(lanes.element, [lanes])
+        add_up = cgutils.get_or_insert_function(builder.module, kind, name)
+        return builder.zext(builder.call(add_up, [builder.load(number)]), size)
 
     return signature, generate
 
 
-def _absolute(builder, vector):
-    kind = vector.type
-    name = f"llvm.fabs.v{kind.count}f{8 * _bytes(kind)}"
-    function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [kind]), name)
-    return builder.call(function, [vector])
+def _call(builder, name, *vectors):
+    """An intrinsic function of LLVM's, of vectors of one kind to another of it."""
+    kind = vectors[0].type
+    name = f"llvm.{name}.v{kind.count}f{8 * _bytes(kind)}"
+    kinds = ir.FunctionType(kind, [kind] * len(vectors))
+    return builder.call(cgutils.get_or_insert_function(builder.module, kinds, name), vectors)
 
 
 def data_of(context, builder, kind, array):
