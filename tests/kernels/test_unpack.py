@@ -18,7 +18,7 @@ from gcodec.format.elements import ELEMENTS
 from gcodec.format.frame import Tables, parse
 from gcodec.format.ids import KeyCodec
 from gcodec.kernels import cpu, reference
-from gcodec.kernels.cpu.prefix import fill_table
+from gcodec.kernels.cpu.prefix import MANY_CODES, fill_pairs, fill_table
 from gcodec.kernels.cpu.unpack import _read_bitmap
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -52,6 +52,11 @@ def test_any_bits(name, seed, damage):
     payload = parsed.payload.copy()
     for bit in rng.integers(0, 64 * payload.size, damage if payload.size else 0).tolist():
         payload[bit // 64] ^= np.uint64(1 << bit % 64)
+    agree(parsed, payload)
+
+
+def agree(parsed, payload):
+    """Backends find the same in any bits."""
     ours, theirs = (read(kernels, parsed, frozen(payload)) for kernels in BACKENDS)
     for (step, chunk), (other, same), found, expected in zip(
         ours[:2], theirs[:2], ours[2:], theirs[2:], strict=True
@@ -72,15 +77,21 @@ def test_noise(name):
         assert [chunk for _, chunk in ours[:2]] == [chunk for _, chunk in theirs[:2]]
 
 
-@given(SEEDS, st.integers(1, 300))
-def test_tables(seed, n_symbols):
+def code_of(seed, n_symbols):
+    """Lengths of a complete code."""
     rng = np.random.default_rng(seed)
     counts = (2.0 ** rng.uniform(-4, 14, n_symbols)).astype(np.int64)
     counts[rng.integers(n_symbols)] += 1
     lengths, scratch = np.zeros(n_symbols, np.uint8), np.empty((16, 2 * n_symbols), np.int64)
     reference.code_lengths(counts, lengths, scratch)
+    return frozen(lengths)
+
+
+@given(SEEDS, st.integers(1, 300))
+def test_tables(seed, n_symbols):
+    lengths = code_of(seed, n_symbols)
     ours, theirs = np.zeros(4096, np.uint16), np.zeros(4096, np.uint16)
-    fill_table(frozen(lengths), ours)
+    fill_table(lengths, ours)
     assert reference.decode_table(lengths, theirs)
     assert ours.tolist() == theirs.tolist()
     assert ours[0], "that of a table that is not filled is 0"
@@ -89,17 +100,64 @@ def test_tables(seed, n_symbols):
 BLOCKS = [1, 127, 128, 129, 255, 256, 257, 384, 385, 512, 513, 640, 641, 700, 1024, 1025, 1300]
 
 
+def in_codes(counts, encode_in_chunks, seed=0):
+    """A frame of chunks with so many codes of keys and values each."""
+    rng = np.random.default_rng(seed)
+    dense = np.zeros((len(counts), 1 << 12), np.float32)
+    for chunk, count in zip(dense, counts, strict=True):
+        levels = 2.0 ** -rng.choice(5, count, p=[0.5, 0.02, 0.02, 0.02, 0.44])
+        chunk[rng.permutation(chunk.size)[:count]] = levels * rng.choice([-1, 1], count)
+    codec = gcodec.Codec(gcodec.Threshold(0.0), gcodec.ReciprocalLog(2), "delta")
+    return encode_in_chunks(codec, dense.reshape(-1), 12)
+
+
+@pytest.mark.parametrize("more", [[], [2048, 2048]], ids=["one by one", "two at a time"])
 @pytest.mark.parametrize("count", BLOCKS)
-def test_blocks_side_by_side(count, encode_in_chunks):
+def test_blocks_side_by_side(count, more, encode_in_chunks):
     """Any number of blocks of codes, for keys and values, in the last chunk and before it."""
-    rng = np.random.default_rng(count)
-    dense = np.zeros((2, 1 << 12), np.float32)
-    for chunk in dense:
-        chunk[rng.permutation(chunk.size)[:count]] = 2.0 ** -rng.geometric(0.4, count)
-    codec = gcodec.Codec(gcodec.Threshold(0.0), gcodec.ReciprocalLog(1), "delta")
-    frame = encode_in_chunks(codec, dense.reshape(-1), 12)
+    counts = [count, *more, count]
+    frame = in_codes(counts, encode_in_chunks, count)
+    assert (sum(counts) >= MANY_CODES) == bool(more)
+    assert "signed_huffman" in gcodec.inspect(frame).value_codecs or sum(counts) < 5000
     assert (gcodec.decode(frame) == gcodec.decode(frame, backend="reference")).all()
-    assert (gcodec.decode(frame) != 0).sum() == 2 * count
+    assert (gcodec.decode(frame) != 0).sum() == sum(counts)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_any_bits_two_at_a_time(seed, encode_in_chunks):
+    """As `test_any_bits`, with so many codes that they are read by pairs."""
+    parsed = parse(as_bytes(in_codes([2100, 2100], encode_in_chunks)), cpu)
+    rng = np.random.default_rng(seed)
+    payload = parsed.payload.copy()
+    for bit in rng.integers(0, 64 * payload.size, seed % 4).tolist():
+        payload[bit // 64] ^= np.uint64(1 << bit % 64)
+    agree(parsed, payload)
+
+
+@given(SEEDS, st.integers(1, 300))
+def test_pairs(seed, n_symbols):
+    """An entry is what its bits begin with: two symbols if twelve bits hold both codes."""
+    lengths = code_of(seed, n_symbols)
+    table, pairs = np.zeros(4096, np.uint16), np.zeros(4096, np.uint32)
+    fill_table(lengths, table)
+    filled(table, pairs)
+    for bits, entry in enumerate(pairs.tolist()):
+        symbols, width = [], 0
+        while len(symbols) < 2 and table[bits >> width]:
+            symbol, more = divmod(int(table[bits >> width]), 16)
+            if width + more > 12:
+                break
+            symbols, width = [*symbols, symbol], width + more
+        first, second = entry & 0xFFF, entry >> 12 & 0xFFF
+        assert entry >> 28 == max(len(symbols), 1)
+        assert entry >> 24 & 15 == width
+        assert [first, second][: len(symbols)] == symbols
+
+
+@numba.njit
+def filled(table, pairs):
+    """`fill_pairs`, which Python cannot call."""
+    fill_pairs(table, pairs)
 
 
 def test_refusals_have_the_classes_of_the_steps():

@@ -6,7 +6,7 @@ from ...format.directory import BLOCK, MAX_CODE_BITS, OFFSET_BITS
 from .bits import ONE, SIX, ZERO, window
 from .jit import helper, inner, kernel
 
-TWO, THREE, FOUR = np.uint64(2), np.uint64(3), np.uint64(4)
+TWO, THREE, FOUR, EIGHT = np.uint64(2), np.uint64(3), np.uint64(4), np.uint64(8)
 LOW_4 = np.uint64(15)
 CODE_MASK = np.uint64((1 << MAX_CODE_BITS) - 1)
 OFFSET, OFFSET_MASK = np.uint64(OFFSET_BITS), np.uint64((1 << OFFSET_BITS) - 1)
@@ -43,6 +43,31 @@ def fill_table(lengths, table):
             flipped |= bit
 
 
+SYMBOL = np.uint64(12)
+"""Bits of each of two symbols in an entry of pairs; their width and whether they are two follow."""
+SYMBOL_MASK = np.uint64((1 << 12) - 1)
+WIDTH_AT, TWO_AT = np.uint64(24), np.uint64(28)
+MANY_CODES = 1 << 12
+"""So many are read faster two at a time, the table for that included."""
+
+
+@inner
+def fill_pairs(table, pairs):
+    """Two codes at a time, where the next 12 bits hold two, of a table that is filled.
+
+    No entry is 0: what is no code has no width, as if it were one.
+    """
+    for bits in range(np.uint64(pairs.size)):
+        first = np.uint64(table[bits])
+        width = first & LOW_4
+        second = np.uint64(table[bits >> width])
+        both = width + (second & LOW_4)
+        entry = first >> FOUR | width << WIDTH_AT | ONE << TWO_AT
+        if first != ZERO and second != ZERO and both <= np.uint64(MAX_CODE_BITS):
+            entry = first >> FOUR | second >> FOUR << SYMBOL | both << WIDTH_AT | TWO << TWO_AT
+        pairs[bits] = entry
+
+
 @helper
 def _four_codes(payload, bit, table, symbols, j):
     """Four codes into symbols from j on; the bit after them. One window holds all four."""
@@ -62,12 +87,12 @@ def _four_codes(payload, bit, table, symbols, j):
 
 
 @inner
-def read_codes(payload, index, at, end, table, other, split, symbols):
+def read_codes(payload, index, at, end, table, pairs, other, split, symbols):
     """As many codes as symbols, block by block where the index says; whether they end there.
 
-    The first `split` are in the code of table `other`. A lone symbol's other half has no bits in a
-    table. A block has at least as many bits as codes, so with codes of one table it ends too early
-    then; beside longer codes of the other one it need not.
+    `pairs` is made of `table`, or empty. The first `split` are in the code of table `other`. A lone
+    symbol's other half has no bits in a table. A block has at least as many bits as codes, so with
+    codes of one table it ends too early then; beside longer codes of the other one it need not.
     """
     count, block = np.uint64(symbols.size), np.uint64(BLOCK)
     limit = np.uint64(payload.size) << SIX
@@ -75,7 +100,7 @@ def read_codes(payload, index, at, end, table, other, split, symbols):
     while j < count:
         if j >= split and j + block < count and end + PAST <= limit:
             lanes = min((count - ONE - j) // block, FOUR)
-            at = _read_lanes(payload, index, at, end, table, symbols[j:], lanes)
+            at = _read_lanes(payload, index, at, end, table, pairs, symbols[j:], lanes)
             if at == ZERO:
                 return False
             index += lanes * OFFSET
@@ -106,7 +131,7 @@ def read_codes(payload, index, at, end, table, other, split, symbols):
 
 
 @inner
-def _read_lanes(payload, index, at, end, table, symbols, lanes):
+def _read_lanes(payload, index, at, end, table, pairs, symbols, lanes):
     """One to four whole blocks side by side; where they end, or 0.
 
     Each code waits for the one before it, but not for those of other blocks. Lanes without a block
@@ -118,7 +143,7 @@ def _read_lanes(payload, index, at, end, table, symbols, lanes):
     c_end = b_end + (window(payload, index + TWO * OFFSET) & OFFSET_MASK)
     d_end = c_end + (window(payload, index + THREE * OFFSET) & OFFSET_MASK)
     a, b, c, d = at, a_end, b_end, c_end
-    b_at, c_at, d_at = block, TWO * block, THREE * block
+    a_at, b_at, c_at, d_at = ZERO, block, TWO * block, THREE * block
     if lanes < FOUR:
         d, d_end, d_at = a, a_end, ZERO
     if lanes < THREE:
@@ -128,12 +153,59 @@ def _read_lanes(payload, index, at, end, table, symbols, lanes):
     stop = max(a_end, b_end, c_end, d_end)
     if stop > end or min(a_end - a, b_end - b, c_end - c, d_end - d) < block:
         return ZERO
-    for j in range(ZERO, block, FOUR):
-        a = _four_codes(payload, a, table, symbols, j)
-        b = _four_codes(payload, b, table, symbols, b_at + j)
-        c = _four_codes(payload, c, table, symbols, c_at + j)
-        d = _four_codes(payload, d, table, symbols, d_at + j)
+    if pairs.size:
+        a_stop, b_stop, c_stop, d_stop = a_at + block, b_at + block, c_at + block, d_at + block
+        while (
+            a_at + EIGHT <= a_stop
+            and b_at + EIGHT <= b_stop
+            and c_at + EIGHT <= c_stop
+            and d_at + EIGHT <= d_stop
+        ):
+            a, a_at = _four_pairs(payload, a, pairs, symbols, a_at)
+            b, b_at = _four_pairs(payload, b, pairs, symbols, b_at)
+            c, c_at = _four_pairs(payload, c, pairs, symbols, c_at)
+            d, d_at = _four_pairs(payload, d, pairs, symbols, d_at)
+        a = _last_codes(payload, a, table, symbols, a_at, a_stop)
+        b = _last_codes(payload, b, table, symbols, b_at, b_stop)
+        c = _last_codes(payload, c, table, symbols, c_at, c_stop)
+        d = _last_codes(payload, d, table, symbols, d_at, d_stop)
+    else:
+        for _ in range(ZERO, block, FOUR):
+            a = _four_codes(payload, a, table, symbols, a_at)
+            b = _four_codes(payload, b, table, symbols, b_at)
+            c = _four_codes(payload, c, table, symbols, c_at)
+            d = _four_codes(payload, d, table, symbols, d_at)
+            a_at, b_at, c_at, d_at = a_at + FOUR, b_at + FOUR, c_at + FOUR, d_at + FOUR
     return stop if a == a_end and b == b_end and c == c_end and d == d_end else ZERO
+
+
+@helper
+def _four_pairs(payload, bit, pairs, symbols, j):
+    """Four to eight codes into symbols from j on; the bit and the symbol after them."""
+    word = window(payload, bit)
+    entry = np.uint64(pairs[word & CODE_MASK])
+    symbols[j], symbols[j + ONE] = entry & SYMBOL_MASK, entry >> SYMBOL & SYMBOL_MASK
+    width, j = entry >> WIDTH_AT & LOW_4, j + (entry >> TWO_AT)
+    entry = np.uint64(pairs[(word >> width) & CODE_MASK])
+    symbols[j], symbols[j + ONE] = entry & SYMBOL_MASK, entry >> SYMBOL & SYMBOL_MASK
+    width, j = width + (entry >> WIDTH_AT & LOW_4), j + (entry >> TWO_AT)
+    entry = np.uint64(pairs[(word >> width) & CODE_MASK])
+    symbols[j], symbols[j + ONE] = entry & SYMBOL_MASK, entry >> SYMBOL & SYMBOL_MASK
+    width, j = width + (entry >> WIDTH_AT & LOW_4), j + (entry >> TWO_AT)
+    entry = np.uint64(pairs[(word >> width) & CODE_MASK])
+    symbols[j], symbols[j + ONE] = entry & SYMBOL_MASK, entry >> SYMBOL & SYMBOL_MASK
+    return bit + width + (entry >> WIDTH_AT & LOW_4), j + (entry >> TWO_AT)
+
+
+@helper
+def _last_codes(payload, bit, table, symbols, j, stop):
+    """Codes up to a symbol, one by one; the bit after them."""
+    while j < stop:
+        entry = np.uint64(table[window(payload, bit) & CODE_MASK])
+        symbols[j] = entry >> FOUR
+        bit += entry & LOW_4
+        j += ONE
+    return bit
 
 
 @inner

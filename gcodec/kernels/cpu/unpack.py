@@ -34,13 +34,10 @@ from .directory import (
 from .fold import WIDE
 from .jit import helper, inner, kernel, maker, ones, trailing_zeros
 from .planes import SPARE, find_ones, load_64, read_fields
-from .prefix import end_of_rests, fill_table, gap_of, read_codes
+from .prefix import MANY_CODES, end_of_rests, fill_pairs, fill_table, gap_of, read_codes
 
 SEVEN = np.uint64(7)
 LOW_32 = np.uint64(0xFFFF_FFFF)
-TILE = 1 << 12
-"""Values that stay in the nearest cache: a multiple of 64."""
-
 WIDTH, WIDTH_MASK = np.uint64(WIDTH_BITS), np.uint64((1 << WIDTH_BITS) - 1)
 
 
@@ -87,6 +84,7 @@ def read_keys(payload, directory, first, layout, codes, seeds, tables, scratch, 
     """
     n_elements, chunk_log2, pattern_bits = layout
     done, ones_of = 0, np.empty(_most(directory) + SPARE, np.uint32)
+    all_pairs = _room_for_pairs(tables, keys)
     for i in range(directory.size):
         entry = directory[i]
         count = np.int64(entry.nnz)
@@ -125,13 +123,17 @@ def read_keys(payload, directory, first, layout, codes, seeds, tables, scratch, 
         else:
             columns = np.int64(entry.columns)
             row = np.int64(entry.key_param) if codec == DELTA else codes.shape[0] - 2
-            table = _table(codes, tables, row)
-            other = table if codec == DELTA else _table(codes, tables, row + 1)
+            table, pairs = _table(codes, tables, all_pairs, row)
+            other = table
+            if codec != DELTA:
+                other, _ = _table(codes, tables, all_pairs, row + 1)
             items = own if codec == DELTA else scratch[: columns + count]
             if codec == COLUMNS:
                 index_at += parameter * np.uint64(HEAD_BITS)
             split = np.uint64(columns)
-            if not read_codes(payload, index_at, high_at, high_end, table, other, split, items):
+            if not read_codes(
+                payload, index_at, high_at, high_end, table, pairs, other, split, items
+            ):
                 return 101, first + i
             low_end = end_of_rests(low_at, items)
             if (stop - _aligned(low_end) - ONE) >> SEVEN != ZERO:  # not one or two spare words
@@ -154,13 +156,22 @@ def read_keys(payload, directory, first, layout, codes, seeds, tables, scratch, 
     return 0, -1
 
 
+@maker
+def _room_for_pairs(tables, symbols):
+    """As large as tables, and zeros; empty if there are too few codes to read by pairs."""
+    rows, size = tables.shape
+    return np.zeros((rows, size if symbols.size >= MANY_CODES else 0), np.uint32)
+
+
 @helper
-def _table(codes, tables, row):
-    """The table of a code, which is filled once."""
-    table = tables[row]
+def _table(codes, tables, all_pairs, row):
+    """The table of a code, and its pairs, which are filled once."""
+    table, pairs = tables[row], all_pairs[row]
     if table[0] == 0:
         fill_table(codes[row], table)
-    return table
+    if pairs.size and pairs[0] == 0:
+        fill_pairs(table, pairs)
+    return table, pairs
 
 
 @inner
@@ -276,6 +287,8 @@ def read_values(payload, directory, first, layout, levels, code, table, patterns
     _, _, pattern_bits = layout
     done, most = 0, _most(directory)
     ones_of, numbers = np.empty(most + SPARE, np.uint32), np.empty(most, np.uint32)
+    codes, tables = code.reshape(1, -1), table.reshape(1, -1)
+    all_pairs = _room_for_pairs(tables, patterns)
     for i in range(directory.size):
         entry = directory[i]
         count = np.int64(entry.nnz)
@@ -297,28 +310,29 @@ def read_values(payload, directory, first, layout, levels, code, table, patterns
             fields = payload[low_at >> SIX : _aligned(low_end) >> SIX].view(patterns.dtype)
             own[:] = fields[:count]
         else:
-            known = levels[entry.level_base :]
+            known, part = levels[entry.level_base :], numbers[:count]
             width = np.uint64(entry.val_param)
-            step = 0
-            if is_rice(codec):
-                places, rests = ones_of[: count + SPARE], numbers[:count]
-                step = _read_rice_values(
-                    payload, high_at, high_end, low_at, width, known, places, rests, own
-                )
+            if codec == SIGN:
+                part[:] = 0
             elif is_huffman(codec):
-                if table[0] == 0:
-                    fill_table(code, table)
-                if not read_codes(payload, index_at, high_at, high_end, table, table, ZERO, own):
+                own_table, pairs = _table(codes, tables, all_pairs, 0)
+                if not read_codes(
+                    payload, index_at, high_at, high_end, own_table, pairs, own_table, ZERO, part
+                ):
                     return 108, first + i
-                for j in range(count):
-                    own[j] = known[own[j]]
-            elif codec == SIGN:
-                own[:] = known[0]
             else:
-                step = _read_levels(payload, low_at, width, known, own)
-            if step != 0:
-                return step, first + i
-            if has_signs(codec) and not _read_signs(payload, signs_at, own):
+                if not is_rice(codec):
+                    read_fields(payload, low_at, width, part)
+                elif not _read_rice_numbers(
+                    payload, high_at, high_end, low_at, width, ones_of[: count + SPARE], part
+                ):
+                    return 107, first + i
+                if _largest(part) >= np.uint64(known.size):
+                    return 109, first + i
+            if not has_signs(codec):
+                for j in range(count):
+                    own[j] = known[part[j]]
+            elif not _put_signed(payload, signs_at, known, part, own):
                 return 110, first + i
         if _spare(payload, signs_end) or _spare(payload, index_end):
             return 111, first + i
@@ -328,54 +342,41 @@ def read_values(payload, directory, first, layout, levels, code, table, patterns
     return 0, -1
 
 
-@maker
-def _read_levels(payload, at, width, levels, patterns):
-    """Levels by fields of so many bits."""
-    numbers = np.empty(min(TILE, patterns.size), np.uint32)
-    for start in range(0, patterns.size, TILE):
-        part = patterns[start : start + TILE]
-        own, most = numbers[: part.size], np.uint32(0)
-        read_fields(payload, at, width, own)
-        for j in range(own.size):
-            most = max(most, own[j])
-        if np.int64(most) >= levels.size:
-            return 109
-        for j in range(own.size):
-            part[j] = levels[own[j]]
-        at += width * np.uint64(TILE)
-    return 0
-
-
 @inner
-def _read_rice_values(payload, at, end, low, shift, levels, places, numbers, patterns):
-    """Levels by numbers in unary, and `shift` bits below."""
+def _read_rice_numbers(payload, at, end, low, shift, places, numbers):
+    """Numbers in unary, and `shift` bits below; whether there are as many.
+
+    What 32 bits cannot hold is the largest of them.
+    """
     count = find_ones(payload, at, end, places)
-    if count != np.uint64(patterns.size) or at + np.uint64(places[count - ONE]) + ONE != end:
-        return 107
+    if count != np.uint64(numbers.size) or at + np.uint64(places[count - ONE]) + ONE != end:
+        return False
     read_fields(payload, low, shift, numbers)
-    most, following = np.uint64(levels.size), ZERO
+    following = ZERO
     for j in range(count):
         place = np.uint64(places[j])
-        index = ((place - following) << shift) | np.uint64(numbers[j])
-        if index >= most:
-            return 109
-        patterns[j] = levels[index]
+        numbers[j] = min(((place - following) << shift) | np.uint64(numbers[j]), LOW_32)
         following = place + ONE
-    return 0
+    return True
 
 
 @inner
-def _read_signs(payload, at, patterns):
-    """A bit into the sign bit of each pattern; whether none had one of its own."""
-    highest = np.uint64(8 * patterns.itemsize - 1)
-    word = at >> SIX
-    seen = np.uint64(0)
-    for start in range(0, patterns.size, 64):
-        part = patterns[start : start + 64]
+def _largest(numbers):
+    most = np.uint32(0)
+    for j in range(numbers.size):
+        most = max(most, numbers[j])
+    return np.uint64(most)
+
+
+@inner
+def _put_signed(payload, at, levels, numbers, patterns):
+    """Levels with a bit each as their sign; whether none had one of its own."""
+    highest, word, seen = np.uint64(8 * patterns.itemsize - 1), at >> SIX, ZERO
+    for start in range(ZERO, np.uint64(patterns.size), WORD):
         bits = payload[word]
         word += ONE
-        for j in range(part.size):
-            pattern = np.uint64(part[j])
+        for j in range(min(WORD, np.uint64(patterns.size) - start)):
+            pattern = np.uint64(levels[numbers[start + j]])
             seen |= pattern
-            part[j] = pattern | (bits >> np.uint64(j) & ONE) << highest
+            patterns[start + j] = pattern | (bits >> j & ONE) << highest
     return seen >> highest == ZERO
