@@ -116,6 +116,24 @@ def test_edges_of_blocks_and_empty_chunks(keys):
         assert packed(recipe, keys, array, how).header["n_chunks"] == len(COUNTS)
 
 
+class Few(gcodec.Threshold):
+    """Says that it keeps few, so that chunks are large."""
+
+    def density(self, n):
+        return 0.001
+
+
+def test_blocks_of_many_words():
+    """Of 32 and 34, so that every lane has one: in more blocks than there are warps."""
+    gaps = np.ones(17 * 128, np.int64)
+    gaps[5::128] = np.where(np.arange(17) % 3, 40_000, 70_000)
+    array = np.zeros(gaps.sum() + 9, np.float32)
+    array[np.cumsum(gaps)] = 3
+    codec = gcodec.Codec(Few(2.0), keys="blocks")
+    for how in HOW:
+        assert made(codec, array, how).tobytes() == codec.encode(array).tobytes()
+
+
 def where(kind, rng, chunk=4_096):
     """Positions in a chunk that one packing is good for."""
     match kind:
@@ -197,7 +215,7 @@ SIGNS = {
 def test_the_smallest_packing_of_values():
     seen = set()
     for seed, (law, signs) in enumerate(product(LAWS.values(), SIGNS.values())):
-        for per_chunk in (700, 129, 1) if signs is SIGNS["any"] else (700,):
+        for per_chunk in (700, 192, 129, 1) if signs is SIGNS["any"] else (700,):
             array = valued(law, signs, seed, per_chunk)
             seen |= set(packed(CODED, "blocks", array, HOW[seed % len(HOW)]).value_codecs)
     assert seen == {

@@ -51,6 +51,7 @@ FED_BACK = [
 MIXED = [("topk",), ("reclog:per_octave=4",)]
 FRAMES = [
     ("test_frames", "test_edges_of_blocks_and_empty_chunks", PACKINGS),
+    ("test_frames", "test_blocks_of_many_words", [()]),
     ("test_frames", "test_the_smallest_packing_of_each_chunk", MIXED),
     ("test_frames", "test_the_smallest_packing_of_values", [()]),
     ("test_frames", "test_a_chunk_that_is_smaller_whole", [(0.9,), (0.99,)]),

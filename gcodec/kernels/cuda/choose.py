@@ -2,7 +2,7 @@
 
 Device functions that one thread block calls once all chunks are measured. What it finds goes to
 `measures`, a row for each chunk, and to `tables`, uint32: codes of keys, then, by the number of a
-value, its place in the codebook and its code.
+value, its place in the codebook and its code. These two it reads again after another barrier.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ from ...format.directory import BLOCK, OFFSET_BITS
 from ...format.ids import MAX_VALUE_RICE, SECTION_ENTRY, ValueCodec
 from . import codes, measure, planes
 from .measure import CLASSES, DELTA, KEY, KEY_HIGH, NUMBERS, VALUE, VALUE_HIGH
-from .warps import largest, position, total
+from .warps import FULL, largest, position, total
 
 GROUPS = 26
 """Of densities: bit lengths of positions for each key."""
@@ -27,8 +27,9 @@ COUNTS = (GROUPS + 1) * CLASSES
 
 LENGTHS = 4 * NUMBERS
 SCRATCH = max(planes.WARPS * codes.scratch_of(CLASSES), codes.scratch_of(NUMBERS))
-FOUND = GROUPS + 2
-"""Shared words of what warps tell each other."""
+WITH_CODES, WITHOUT = GROUPS + 1, GROUPS + 2
+FOUND = GROUPS + 3
+"""Shared words of what warps tell each other: bits of codes by group, then sums of words."""
 
 ZERO, ONE, TWO = np.uint64(0), np.uint64(1), np.uint64(2)
 EIGHT, SIX = np.uint64(8), np.uint64(6)
@@ -92,11 +93,15 @@ def keys(cuda):
 
     @cuda.jit(device=True, forceinline=True)
     def make_codes(counts, lengths, scratch, found):
-        """A code for each group that occurs, or one; their number, and whether it is one."""
+        """A code for each group that occurs, or one; their number, and whether it is one.
+
+        Lengths of other groups are anything, and nothing comes of them.
+        """
         group, lane, own = np.uint64(warp_of()), lane_of(), np.uint64(warp_of()) * WARP_SCRATCH
         while group <= ALL_GROUPS:
-            at = group * CLASS
-            bits = make_lengths(counts, at, CLASS, lengths, at, scratch, own)
+            at, bits = group * CLASS, ZERO
+            if cuda.any_sync(FULL, counts[at + np.uint64(lane)] > ZERO):
+                bits = make_lengths(counts, at, CLASS, lengths, at, scratch, own)
             if lane == np.uint32(0):
                 found[group] = bits
             group += WARPS
@@ -153,16 +158,16 @@ def keys(cuda):
         return coded, plain
 
     @cuda.jit(device=True, forceinline=True)
-    def share(value, found):
-        """The sum over warps of what their first lanes have."""
-        cuda.syncthreads()
+    def share(coded, plain, found):
+        """Sums over warps of what their first lanes have."""
         if cuda.threadIdx.x == 0:
-            found[GROUPS + 1] = ZERO
+            found[WITH_CODES] = found[WITHOUT] = ZERO
         cuda.syncthreads()
         if lane_of() == np.uint32(0):
-            cuda.atomic.add(found, GROUPS + 1, value)
+            cuda.atomic.add(found, WITH_CODES, coded)
+            cuda.atomic.add(found, WITHOUT, plain)
         cuda.syncthreads()
-        return found[GROUPS + 1]
+        return found[WITH_CODES], found[WITHOUT]
 
     @cuda.jit(device=True, forceinline=True)
     def settle(starts, measures):
@@ -174,7 +179,6 @@ def keys(cuda):
                 measures[row + KEY] = measures[row + measure.PLAIN]
                 measures[row + KEY_HIGH] = np.uint32(0)
             chunk += STEP
-        cuda.syncthreads()
 
     @cuda.jit(device=True, forceinline=True)
     def keep_codes(lengths, found, one, tables):
@@ -205,14 +209,13 @@ def keys(cuda):
             cuda.syncthreads()
             stage += ONE
         if others and number > ZERO:
-            coded, plain = share(coded, found), share(plain, found)
+            coded, plain = share(coded, plain, found)
             if plain << SIX <= (coded << SIX) + SECTION_BITS + CODE_BITS * number:
                 number = ZERO
         if number == ZERO:
             settle(starts, measures)
         else:
             keep_codes(lengths, found, one, tables)
-            cuda.syncthreads()
         return number
 
     return choose
@@ -240,8 +243,8 @@ def values(cuda):
         cuda.syncthreads()
 
     @cuda.jit(device=True, forceinline=True)
-    def sort(counts, lengths, signed):
-        """Places by frequency of numbers, or of their levels, and counts by place.
+    def sort(counts, numbers, lengths, signed):
+        """Places by frequency of so many numbers, or of their levels, and counts by place.
 
         Counts by place are the second of `counts`, the third if signed, and places by number the
         third of `lengths`, or the fourth. How many occur.
@@ -254,7 +257,7 @@ def values(cuda):
         if signed == ZERO:
             own += counts[thread ^ ONE]
         cuda.syncthreads()
-        while other < ALL_NUMBERS:
+        while other < numbers:
             count = counts[other]
             if signed == ZERO:
                 count += counts[other ^ ONE]
@@ -266,7 +269,6 @@ def values(cuda):
         lengths[places + thread] = np.uint32(place)
         if own > ZERO:  # a level by both of its numbers, which say the same
             cuda.atomic.max(counts, by_place + place, own)
-        cuda.syncthreads()
         return used
 
     @cuda.jit(device=True, forceinline=True)
@@ -286,12 +288,12 @@ def values(cuda):
         return found[TWO], found[TWO + ONE]
 
     @cuda.jit(device=True, forceinline=True)
-    def fit_rice(counted, row, lengths, places, count):
+    def fit_rice(counted, row, numbers, lengths, places, count):
         """The first parameter that costs least, and the unary bits."""
         parameter, unary, k, best = ZERO, ZERO, ZERO, ~ZERO
         while k <= np.uint64(MAX_VALUE_RICE):
             shifted, number = ZERO, np.uint64(lane_of())
-            while number < ALL_NUMBERS:
+            while number < numbers:
                 symbol = np.uint64(lengths[places + number])
                 shifted += np.uint64(counted[row + number]) * (symbol >> k)
                 number += CLASS
@@ -303,12 +305,12 @@ def values(cuda):
         return parameter, unary
 
     @cuda.jit(device=True, forceinline=True)
-    def try_chunk(counted, row, count, lengths, signed, coded):
+    def try_chunk(counted, row, numbers, count, lengths, signed, coded):
         """Fields of the smallest packing of a chunk, and bits of value high; words of it without
         a code, and with one."""
         number, high, low, huffman = np.uint64(lane_of()), ZERO, ZERO, ZERO
         places, own = (TWO + signed) * ALL_NUMBERS, signed * ALL_NUMBERS
-        while number < ALL_NUMBERS:
+        while number < numbers:
             held = np.uint64(counted[row + number])
             if held > ZERO:
                 symbol = np.uint64(lengths[places + number])
@@ -317,7 +319,7 @@ def values(cuda):
             number += CLASS
         high, low = find_largest(high), ALL_NUMBERS - find_largest(low)
         huffman = add_lanes(huffman)
-        parameter, unary = fit_rice(counted, row, lengths, places, count)
+        parameter, unary = fit_rice(counted, row, numbers, lengths, places, count)
         size, more = max(bit_length(high), signed), signed * SIGNED
         signs = (ONE - signed) * words(count)
         takes = signs + words(count * size)
@@ -333,7 +335,7 @@ def values(cuda):
         return fields, bits, takes, min(takes, with_code)
 
     @cuda.jit(device=True, forceinline=True)
-    def try_all(starts, measures, counted, lengths, signed, coded, found):
+    def try_all(starts, measures, counted, numbers, lengths, signed, coded, found):
         """Write fields of all chunks; words of them without a code, and with one."""
         if cuda.threadIdx.x == 0:
             found[0], found[1] = ZERO, ZERO
@@ -343,7 +345,9 @@ def values(cuda):
             count = starts[chunk + ONE] - starts[chunk]
             if count > ZERO:
                 row = chunk * ALL_NUMBERS
-                fields, bits, takes, also = try_chunk(counted, row, count, lengths, signed, coded)
+                fields, bits, takes, also = try_chunk(
+                    counted, row, numbers, count, lengths, signed, coded
+                )
                 plain += takes
                 with_code += also
                 if lane_of() == np.uint32(0):
@@ -359,10 +363,14 @@ def values(cuda):
         return plain, with_code
 
     @cuda.jit(device=True, forceinline=True)
-    def choose(kept, bits, starts, measures, counted, tables, counts, lengths, scratch, found):
+    def choose(
+        kept, bits, numbers, starts, measures, counted, tables, counts, lengths, scratch, found
+    ):
         thread = np.uint64(cuda.threadIdx.x)
         count_numbers(starts, counted, counts)
-        used, used_signed = sort(counts, lengths, ZERO), sort(counts, lengths, ONE)
+        used = sort(counts, numbers, lengths, ZERO)
+        used_signed = sort(counts, numbers, lengths, ONE)
+        cuda.syncthreads()
         cost, cost_signed = code_both(counts, lengths, scratch, found, used, used_signed)
         each = bits + LEVEL_CODE_BITS
         fewer = cost_signed + each * used_signed + kept // EIGHT < cost + each * used + kept
@@ -370,7 +378,9 @@ def values(cuda):
         while stage < TWO + ONE:  # two trials, and the better one again with its code
             if stage != ONE or fewer:
                 trial = signed if stage == TWO else stage
-                plain, with_code = try_all(starts, measures, counted, lengths, trial, coded, found)
+                plain, with_code = try_all(
+                    starts, measures, counted, numbers, lengths, trial, coded, found
+                )
                 if stage < TWO:
                     levels = used_signed if trial else used
                     section = ((levels + ONE) // TWO + EIGHT - ONE) // EIGHT * EIGHT
@@ -388,7 +398,6 @@ def values(cuda):
             size = (occur + CLASS - ONE) // CLASS * CLASS
             code = word_of(lengths, signed * ALL_NUMBERS, size, place)
             tables[CODES + thread] = code
-        cuda.syncthreads()
         return signed, occur, coded
 
     return choose

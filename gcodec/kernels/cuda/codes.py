@@ -127,13 +127,14 @@ def lengths(cuda):
             take = TWO * used - TWO
         while level > ZERO:
             level -= ONE
-            taken = ZERO
-            if lane < row and lane * np.uint64(64) < take:
-                left, mask = take - lane * np.uint64(64), scratch[masks + level * row + lane]
+            taken, word, left = ZERO, masks + level * row, take
+            while left > ZERO:
+                mask = scratch[word]
                 if left < np.uint64(64):
                     mask &= (ONE << left) - ONE
-                taken = np.uint64(cuda.popc(mask))
-            taken = add_lanes(taken)
+                taken += np.uint64(cuda.popc(mask))
+                left -= min(left, np.uint64(64))
+                word += ONE
             i = lane
             while i < size:
                 known = lengths[out + i]

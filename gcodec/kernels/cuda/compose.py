@@ -109,7 +109,10 @@ def measure_chunks(cuda, memory, kind):
         found = cuda.shared.array(FOUND, np.uint64)
         n_chunks, chunk = np.uint64(starts.size) - ONE, np.uint64(cuda.blockIdx.x)
         kept, largest = starts[n_chunks], np.uint64(top[0])
-        begin, first_level, n_levels = levels_of(facts, largest)
+        if cuda.threadIdx.x == 0:
+            found[0], found[1], found[2] = levels_of(facts, largest)
+        cuda.syncthreads()
+        begin, first_level, n_levels = found[0], found[1], found[2]
         counting = n_levels > ZERO and facts[FIXED] == ZERO
         taken = facts[layout.LEAST] <= kept and kept <= facts[layout.MOST]
         taken = taken and kept <= np.uint64(keys.size) and largest < facts[layout.INFINITY]
@@ -137,7 +140,6 @@ def measure_chunks(cuda, memory, kind):
         cuda.syncthreads()
         if found[0] + ONE != n_chunks:
             return
-        cuda.syncthreads()
         where = facts[HEAD + ELEMENTS], log2
         n_codes = choose_keys(
             facts[layout.KEYS], starts, measures, where, tables, counts, lengths, scratch, found
@@ -145,8 +147,8 @@ def measure_chunks(cuda, memory, kind):
         signed, used, coded, width = ZERO, ZERO, False, ZERO
         if counting:
             signed, used, coded = choose_values(
-                kept, facts[BITS], starts, measures, counted, tables, counts, lengths, scratch,
-                found,
+                kept, facts[BITS], TWO * n_levels, starts, measures, counted, tables, counts,
+                lengths, scratch, found,
             )  # fmt: skip
         elif n_levels > ZERO:
             signed, width = ONE, bit_length(TWO * n_levels - ONE)

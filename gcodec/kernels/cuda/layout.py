@@ -91,7 +91,7 @@ def value_words(cuda):
         signs = index = ZERO
         if codec != RAW and codec < SIGNED_FIXED:
             signs = words(count)
-        if codec in (HUFFMAN, SIGNED_HUFFMAN):
+        if codec == HUFFMAN or codec == SIGNED_HUFFMAN:  # noqa: SIM109 - a tuple is a loop
             index = index_words(count)
         width = bits if codec == RAW else parameter
         return signs, index, words(high), words(count * width)

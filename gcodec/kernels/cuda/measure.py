@@ -9,7 +9,7 @@ import numpy as np
 from ...format.directory import WIDTH_BITS
 from ...format.ids import MAX_KEY_RICE, KeyCodec
 from . import codes, planes
-from .warps import FULL, LAST_LANE, WARP, largest, position, total
+from .warps import FULL, LAST_LANE, STEPS, WARP, largest, position, total
 
 CLASSES = 32
 REST_BITS = np.uint64(CLASSES)
@@ -87,12 +87,12 @@ def keys(cuda):
                 if allowed(codecs, KEY_RICE):
                     left = skip
                     while left != np.uint32(0):
-                        bit = np.uint64(CLASSES - 1) + np.uint64(cuda.ffs(left))
-                        cuda.atomic.add(counted, bit, np.uint32(1))
-                        left &= np.uint32(left - np.uint32(1))
+                        bit = LAST_LANE - np.uint32(cuda.clz(left))
+                        cuda.atomic.add(counted, np.uint32(bit + np.uint32(CLASSES)), np.uint32(1))
+                        left = np.uint32(left ^ np.uint32(np.uint32(1) << bit))
                 j += np.uint64(WARP)
-            for step in (16, 8, 4, 2, 1):
-                some |= np.uint32(cuda.shfl_xor_sync(FULL, np.int32(some), step))
+            for i in range(STEPS):
+                some |= np.uint32(cuda.shfl_xor_sync(FULL, np.int32(some), 16 >> i))
             width = np.uint64(32) - np.uint64(cuda.clz(np.uint32(some)))
             if lane == np.uint32(0) and allowed(codecs, BLOCKS):
                 widths[place + block] = np.uint32(width)

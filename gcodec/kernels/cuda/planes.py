@@ -14,7 +14,7 @@ WARPS = 8
 THREADS = WARPS * WARP
 """In a block."""
 
-ZERO, ONE, SIX, WORD = np.uint64(0), np.uint64(1), np.uint64(6), np.uint64(64)
+ZERO, ONE, TWO, SIX, WORD = (np.uint64(i) for i in (0, 1, 2, 6, 64))
 LOW_SIX, ALL = np.uint64(63), ~np.uint64(0)
 ITEMS, STEP = np.uint64(BLOCK), np.uint64(THREADS)
 FIELD_WIDTH, OFFSET = np.uint64(WIDTH_BITS), np.uint64(OFFSET_BITS)
@@ -84,20 +84,43 @@ def codes(cuda, code_of):
 
     `code_of(j, what)` is code << 32 | length of the j-th. A number in unary is a one in the last of
     so many bits. If `indexed`, bits of all blocks but the last are written from word `index` on.
-    `sums` is shared, uint64[2, WARPS].
+    `sums` is shared, uint64[2, WARPS]. A lane has four codes, the words of which others share.
     """
     add_below, (lane_of, warp_of) = scan(cuda), position(cuda)
 
     @cuda.jit(device=True, forceinline=True)
+    def share(payload, word, bits):
+        if bits != ZERO:
+            cuda.atomic.or_(payload, word, bits)
+
+    @cuda.jit(device=True, forceinline=True)
     def put(payload, start, bit, code):
         word, shift = start + (bit >> SIX), bit & LOW_SIX
-        low = code << shift
-        if low != ZERO:
-            cuda.atomic.or_(payload, word, low)
-        if shift != ZERO:
-            high = code >> (WORD - shift)
-            if high != ZERO:
-                cuda.atomic.or_(payload, word + ONE, high)
+        share(payload, word, code << shift)
+        share(payload, word + ONE, code >> ONE >> (LOW_SIX - shift))
+
+    @cuda.jit(device=True, forceinline=True)
+    def put_all(payload, start, bit, found, unary):
+        """Codes of a lane, one after the other; a word is written when all of it is known."""
+        word, gathered = bit >> SIX, ZERO
+        for i in range(4):
+            code, length = found[i] >> HALF, found[i] & LOW_32
+            at = bit + length - ONE if unary else bit
+            bit += length
+            if code != ZERO:
+                if at >> SIX != word:
+                    share(payload, start + word, gathered)
+                    word, gathered = at >> SIX, ZERO
+                gathered |= code << (at & LOW_SIX)
+                high = code >> ONE >> (LOW_SIX - (at & LOW_SIX))
+                if high != ZERO:
+                    share(payload, start + word, gathered)
+                    word, gathered = word + ONE, high
+        share(payload, start + word, gathered)
+
+    @cuda.jit(device=True, forceinline=True)
+    def code_or_none(j, count, what):
+        return code_of(j, what) if j < count else ZERO
 
     @cuda.jit(device=True, forceinline=True)
     def write(what, count, unary, indexed, payload, index, start, sums):
@@ -105,31 +128,31 @@ def codes(cuda, code_of):
         number = (count + ITEMS - ONE) // ITEMS
         tile = half = bit = ZERO
         while tile < number:
-            block = tile + warp
-            begin = block * ITEMS + np.uint64(lane) * EACH
-            end, own, j = min(begin + EACH, count), np.uint32(0), begin
-            while j < end:
-                own = np.uint32(own + np.uint32(code_of(j, what) & LOW_32))
-                j += ONE
-            upto = add_below(lane, own)
+            block, own, upto = tile + warp, np.uint32(0), np.uint32(0)
+            j = block * ITEMS + np.uint64(lane) * EACH
+            found = (
+                code_or_none(j, count, what),
+                code_or_none(j + ONE, count, what),
+                code_or_none(j + TWO, count, what),
+                code_or_none(j + TWO + ONE, count, what),
+            )
+            if block < number:
+                for i in range(4):
+                    own = np.uint32(own + np.uint32(found[i] & LOW_32))
+                upto = add_below(lane, own)
+                if indexed and lane == LAST_LANE and block + ONE < number:
+                    put(payload, index, block * OFFSET, np.uint64(upto))
             if lane == LAST_LANE:
                 sums[half, warp] = np.uint64(upto)
-                if indexed and block + ONE < number:
-                    put(payload, index, block * OFFSET, np.uint64(upto))
             cuda.syncthreads()  # one is enough: the next tile has the other half
-            at, together = bit + np.uint64(np.uint32(upto - own)), ZERO
-            for other in range(WARPS):
-                if np.uint64(other) < warp:
-                    at += sums[half, other]
-                together += sums[half, other]
-            j = begin
-            while j < end:
-                found = code_of(j, what)
-                length = found & LOW_32
-                put(payload, start, at + length - ONE if unary else at, found >> HALF)
-                at += length
-                j += ONE
-            bit += together
+            if block < number:  # the others have no next tile
+                at, together = bit + np.uint64(np.uint32(upto - own)), ZERO
+                for other in range(WARPS):
+                    if np.uint64(other) < warp:
+                        at += sums[half, other]
+                    together += sums[half, other]
+                put_all(payload, start, at, found, unary)
+                bit += together
             tile += np.uint64(WARPS)
             half = half ^ ONE
         cuda.syncthreads()

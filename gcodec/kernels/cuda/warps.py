@@ -9,6 +9,8 @@ WARP = 32
 FULL = 0xFFFF_FFFF
 LAST_LANE = np.uint32(WARP - 1)
 FIVE = np.uint32(5)
+STEPS = 5
+"""In which all lanes meet; a range of them is written out, a tuple is not in every place."""
 
 
 def position(cuda):
@@ -31,7 +33,8 @@ def largest(cuda, kind):
 
     @cuda.jit(device=True, forceinline=True)
     def find(value):
-        for step in (16, 8, 4, 2, 1):
+        for i in range(STEPS):
+            step = 16 >> i
             value = max(value, kind(cuda.shfl_xor_sync(FULL, signed(value), step)))
         return value
 
@@ -43,7 +46,8 @@ def total(cuda):
 
     @cuda.jit(device=True, forceinline=True)
     def add(value):
-        for step in (16, 8, 4, 2, 1):
+        for i in range(STEPS):
+            step = 16 >> i
             value += np.uint64(cuda.shfl_xor_sync(FULL, np.int64(value), step))
         return value
 
@@ -56,7 +60,8 @@ def scan(cuda):
     @cuda.jit(device=True, forceinline=True)
     def add(lane, value):
         so_far = np.uint32(value)
-        for step in (1, 2, 4, 8, 16):
+        for i in range(STEPS):
+            step = 1 << i
             below = np.uint32(cuda.shfl_up_sync(FULL, np.int32(so_far), step))
             if lane >= np.uint32(step):
                 so_far = np.uint32(so_far + below)
