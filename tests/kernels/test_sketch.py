@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gcodec.format.sketch import hash_tables
+from gcodec.kernels import cpu
 
 ROWS = st.integers(1, 7)
 LOG2 = st.sampled_from([0, 1, 3, 6, 9])
@@ -124,6 +125,25 @@ def test_selecting_is_estimating_and_comparing(
     assert (ours[-2][:found] == (start + wanted)[:room]).all()
     assert (ours[-1][:found] == estimates.view(bits)[wanted][:room]).all()
     assert not ours[-2][found:].any()
+
+
+@pytest.mark.parametrize("rows", [1, 3, 5, 7])
+@pytest.mark.parametrize("start", [0, 300])
+def test_selecting_more_than_is_looked_at_at_once(rows, start):
+    """Most positions of many blocks are kept, or few; and the end is within a block, or at one."""
+    rng = np.random.default_rng(rows)
+    tables, cells = hash_tables(3, rows), rng.standard_normal((rows, 1 << 12)).astype(np.float32)
+    for count in (4000, 4096 - start):
+        estimates, keys = np.empty(count, np.float32), np.empty(count, np.int64)
+        values = np.empty(count, np.uint32)
+        cpu.estimate(start, tables, 12, cells, False, estimates)
+        for quantile in (0.02, 0.5, 0.98):
+            floor = np.quantile(np.abs(estimates), quantile).astype(np.float32).view(np.uint32)
+            what = start, start + count, tables, 12, cells, False, floor, keys, values
+            found = cpu.select_estimates(*what)
+            wanted = np.flatnonzero(np.abs(estimates).view(np.uint32) >= floor)
+            assert (keys[:found] == start + wanted).all()
+            assert (values[:found] == estimates.view(np.uint32)[wanted]).all()
 
 
 def test_the_tables_of_a_seed():

@@ -15,8 +15,12 @@ from .medians import reduce_rows
 from .vector import AHEAD, LANES, LINE_BITS, data_of, lanes_at_least
 
 BLOCK = 256
+BATCH = 1024
+"""Positions that few rows speak against are collected to so many before cells are looked at."""
 PER_HASH = np.int64(ROWS_PER_HASH)
-BYTE, ONE = np.uint64(255), np.uint64(1)
+BYTE, ONE, TWO, FOUR = np.uint64(255), np.uint64(1), np.uint64(2), np.uint64(4)
+LOW, HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
+UNSIGNED, SIGN = np.uint64(0x7FFFFFFF), np.uint64(31)
 
 
 @intrinsic
@@ -68,31 +72,48 @@ def insert(values, start, tables, columns_log2, begin, end, cells):
     `values` are of the type of `cells[rows, columns]`; `tables` are uint64[hashes, 4, 256].
     """
     width = np.uint64(columns_log2)
-    columns, numbers = np.empty(BLOCK, np.uint32), np.empty(BLOCK, cells.dtype)
+    words, columns = np.empty(BLOCK, np.uint32), np.empty(BLOCK, np.uint32)
+    pairs, numbers = columns.view(np.uint64), np.empty(BLOCK, cells.dtype)
     for row in range(begin, end):
         of_hash, field = tables[row // PER_HASH], np.uint64(row % PER_HASH) * (width + ONE)
-        _insert(values, start, of_hash, width, field, columns, numbers, cells[row])
+        _insert(values, start, of_hash, width, field, words, columns, pairs, numbers, cells[row])
+
+
+@helper
+def _word(hashed, width):
+    """A column of 20 bits or less, and far above it its sign: 32 bits are as many lanes again."""
+    return np.uint32(hashed & ((ONE << width) - ONE) | (hashed >> width & ONE) << SIGN)
 
 
 @inner
-def _insert(values, start, tables, width, field, columns, numbers, row):
+def _insert(values, start, tables, width, field, words, columns, pairs, numbers, row):
     """One row, so that its cells stay in a cache: to hash again for the next costs less.
 
-    Columns and signed values of a block are found first, by vectors; adding is one by one. That
-    keeps the CPU from seeing that values are read in order, so it is told.
+    Columns and signed values of a block are found first, by vectors; adding is one by one, and
+    takes as long as the CPU's loads and stores do: two columns are one load. Adding keeps the CPU
+    from seeing that values are read in order, so it is told.
     """
-    mask, last = (ONE << width) - ONE, tables[0]
+    for i in range(BLOCK):
+        words[i] = _word(tables[0, i] >> field, width)
     done = 0
     while done < values.size:
         position = start + done
-        base, low = _base(tables, position), np.uint64(position) & BYTE
+        low = np.uint64(position) & BYTE
+        base = _word(_base(tables, position) >> field, width)
         count = np.uint64(min(np.int64(BLOCK - low), np.int64(values.size - done)))
         read_ahead(values, np.uint64(done))
         for i in range(count):
-            g = (last[low + i] ^ base) >> field
-            columns[i] = g & mask
-            numbers[i] = signed(values[np.uint64(done) + i], g >> width)
-        for i in range(count):
+            word = words[low + i] ^ base
+            columns[i] = word & UNSIGNED
+            numbers[i] = signed(values[np.uint64(done) + i], word >> SIGN)
+        whole = count & ~(FOUR - ONE)
+        for i in range(np.uint64(0), whole, FOUR):
+            one, two = pairs[i >> ONE], pairs[(i >> ONE) + ONE]
+            row[one & LOW] += numbers[i]
+            row[one >> HALF] += numbers[i + ONE]
+            row[two & LOW] += numbers[i + TWO]
+            row[two >> HALF] += numbers[i + TWO + ONE]
+        for i in range(whole, count):
             row[columns[i]] += numbers[i]
         done += np.int64(count)
 
@@ -170,29 +191,46 @@ def select_estimates(start, stop, tables, columns_log2, cells, agree, floor, key
     there are, also where that is more than `keys` has room for.
 
     A median reaches the floor only where most rows do, and what rows agree on where all do: bytes
-    say which cells do, and only where enough of them are 1 are cells looked at.
+    say which cells do. All positions are looked at in as many rows as it takes until two of these
+    must be heavy, which few are; those are collected, and looked at in the other rows.
     """
     rows, width = cells.shape[0], np.uint64(columns_log2)
     needed = rows if agree else rows // 2 + 1
+    asked = min(rows, 3)
+    while asked < rows and needed - (rows - asked) < 2:
+        asked += 1
     heavy = np.empty(cells.shape, np.uint8)
     _mark(cells.view(values.dtype), floor, heavy)
-    counts, lanes = np.zeros(BLOCK, np.uint8), np.empty(BLOCK, np.uint8)
-    gathered = np.empty((rows, BLOCK), cells.dtype)
-    block = np.empty(BLOCK, cells.dtype)
-    bits = block.view(values.dtype)
-    kept, first = 0, start
+    words, counts = np.empty(asked * BLOCK, np.uint32), np.empty(BLOCK, np.uint8)
+    for row in range(asked):
+        of_hash, field = tables[row // PER_HASH], np.uint64(row % PER_HASH) * (width + ONE)
+        for i in range(BLOCK):
+            words[row * BLOCK + i] = of_hash[0, i] >> field & ((ONE << width) - ONE)
+    pairs = words.view(np.uint64)
+    places, sums = np.empty(BATCH + BLOCK, np.int64), np.empty(BATCH + BLOCK, np.uint8)
+    gathered = np.empty((rows, BATCH + BLOCK), cells.dtype)
+    estimates = np.empty(BATCH + BLOCK, cells.dtype)
+    bits = estimates.view(values.dtype)
+    kept, waiting, first = 0, 0, start
     while first < stop:
-        count = min(BLOCK - (first & 255), stop - first)
-        found = _candidates(first, count, tables, width, heavy, needed, counts, lanes)
-        if found:
-            _gather_lanes(first, lanes, found, tables, width, cells, gathered)
-            reduce_rows(gathered, found, agree, block)
+        block = first & ~np.int64(255)
+        _count(block, asked, tables, width, pairs, heavy, counts)
+        counts[: first - block] = 0
+        counts[stop - block :] = 0
+        waiting = _collect(block, counts, needed - (rows - asked), places, sums, waiting)
+        first = block + BLOCK
+        if waiting >= BATCH or first >= stop:
+            found = _narrow(places, sums, waiting, asked, needed, tables, width, heavy)
+            for row in range(rows):
+                of_hash, field = tables[row // PER_HASH], np.uint64(row % PER_HASH) * (width + ONE)
+                _gather_pairs(places[:found], of_hash, width, field, cells[row], gathered[row])
+            reduce_rows(gathered, found, agree, estimates)
             for j in range(found):
                 if magnitude(bits[j]) >= floor:
                     if kept < keys.size:
-                        keys[kept], values[kept] = first + np.int64(lanes[j]), bits[j]
+                        keys[kept], values[kept] = places[j], bits[j]
                     kept += 1
-        first += count
+            waiting = 0
     return kept
 
 
@@ -204,88 +242,84 @@ def _mark(bits, floor, heavy):
             heavy[row, column] = magnitude(bits[row, column]) >= floor
 
 
-@inner
-def _candidates(first, count, tables, width, heavy, needed, counts, lanes):
-    """Lanes of a block of 256 that at least `needed` rows are heavy at; how many there are.
+@helper
+def _in_both(tables, row, width, block):
+    """What positions of a block have in common in a row's column, in both halves of 64 bits."""
+    field = np.uint64(row % PER_HASH) * (width + ONE)
+    column = _base(tables[row // PER_HASH], block) >> field & ((ONE << width) - ONE)
+    return column | column << HALF
 
-    Those that too few rows are left for after the first three are not asked for more.
-    """
-    rows, row = heavy.shape[0], 0
-    if rows >= 3:
-        _count_three(first, count, tables[0], width, heavy[0], heavy[1], heavy[2], counts)
+
+@inner
+def _count(block, asked, tables, width, pairs, heavy, counts):
+    """How many of the first rows are heavy at each position of a block of 256."""
+    row = 0
+    if asked >= 3:
+        x, y, z = (
+            _in_both(tables, 0, width, block),
+            _in_both(tables, 1, width, block),
+            _in_both(tables, 2, width, block),
+        )
+        _count_three(pairs, x, y, z, heavy[0], heavy[1], heavy[2], counts)
         row = 3
     else:
         counts[:] = 0
-    found = _list(counts, count, needed - (rows - row), lanes)
-    while row < rows and found:
-        end = min(row + PER_HASH, rows)
-        least = needed - (rows - end)
-        found = _count_listed(
-            first, lanes, found, tables[row // PER_HASH], width, heavy[row:end], counts, least
-        )
-        row = end
-    return found
+    while row < asked:
+        own = pairs[row * (BLOCK // 2) :]
+        _count_one(own, _in_both(tables, row, width, block), heavy[row], counts)
+        row += 1
 
 
 @inner
-def _count_three(first, count, tables, width, one, two, three, counts):
-    mask, step, last = (ONE << width) - ONE, width + ONE, tables[0]
-    base, low = _base(tables, first), np.uint64(first) & BYTE
-    for i in range(np.uint64(count)):
-        g = last[low + i] ^ base
-        counts[i] = one[g & mask] + two[g >> step & mask] + three[g >> step + step & mask]
-    for i in range(count, BLOCK):
-        counts[i] = 0
+def _count_three(pairs, x, y, z, one, two, three, counts):
+    for i in range(np.uint64(BLOCK // 2)):
+        p = pairs[i] ^ x
+        q = pairs[i + np.uint64(BLOCK // 2)] ^ y
+        r = pairs[i + np.uint64(BLOCK)] ^ z
+        counts[TWO * i] = one[p & LOW] + two[q & LOW] + three[r & LOW]
+        counts[TWO * i + ONE] = one[p >> HALF] + two[q >> HALF] + three[r >> HALF]
 
 
 @inner
-def _list(counts, count, least, lanes):
-    """Lanes that count at least so much, of all `count`; how many there are."""
-    if least <= 0:
-        for lane in range(count):
-            lanes[lane] = lane
-        return count
-    found = 0
+def _count_one(pairs, x, heavy, counts):
+    for i in range(np.uint64(BLOCK // 2)):
+        p = pairs[i] ^ x
+        counts[TWO * i] += heavy[p & LOW]
+        counts[TWO * i + ONE] += heavy[p >> HALF]
+
+
+@inner
+def _collect(block, counts, least, places, sums, waiting):
+    """Append positions of a block that count at least so much; how many wait then."""
     for start in range(0, BLOCK, LANES):
         mask = lanes_at_least(counts, start, np.uint8(least))
         while mask:
-            lanes[found] = start + np.int64(trailing_zeros(mask))
-            found += 1
+            lane = start + np.int64(trailing_zeros(mask))
+            places[waiting], sums[waiting] = block + lane, counts[lane]
+            waiting += 1
             mask &= mask - ONE
-    return found
+    return waiting
 
 
 @inner
-def _count_listed(first, lanes, found, tables, width, heavy, counts, least):
-    """Add rows of one hash to the counts of some lanes, and keep those of at least so much."""
-    mask, step, last, kept = (ONE << width) - ONE, width + ONE, tables[0], 0
-    base, low = _base(tables, first), np.uint64(first) & BYTE
-    for j in range(found):
-        lane = np.uint64(lanes[j])
-        g, count = last[low + lane] ^ base, counts[lane]
-        for row in range(heavy.shape[0]):
-            count += heavy[row, g & mask]
-            g >>= step
-        counts[lane], lanes[kept] = count, lane
-        kept += np.int64(count) >= least
+def _narrow(places, sums, waiting, asked, needed, tables, width, heavy):
+    """Ask the other rows too, and keep the positions that `needed` are heavy at."""
+    for row in range(asked, heavy.shape[0]):
+        of_hash, field = tables[row // PER_HASH], np.uint64(row % PER_HASH) * (width + ONE)
+        _count_pairs(places, waiting, of_hash, width, field, heavy[row], sums)
+    kept = 0
+    for j in range(waiting):
+        places[kept] = places[j]
+        kept += np.int64(sums[j]) >= needed
     return kept
 
 
 @inner
-def _gather_lanes(first, lanes, found, tables, width, cells, gathered):
-    """What the rows say of some lanes of a block of 256."""
-    for row in range(cells.shape[0]):
-        of_hash, field = tables[row // PER_HASH], np.uint64(row % PER_HASH) * (width + ONE)
-        _gather_listed(first, lanes, found, of_hash, width, field, cells[row], gathered[row])
-
-
-@inner
-def _gather_listed(first, lanes, found, tables, width, field, row, gathered):
-    mask, last = (ONE << width) - ONE, tables[0]
-    base, low = _base(tables, first), np.uint64(first) & BYTE
-    for j in range(found):
-        g = (last[low + np.uint64(lanes[j])] ^ base) >> field
-        gathered[j] = signed(row[g & mask], g >> width)
+def _count_pairs(places, waiting, tables, width, field, heavy, sums):
+    mask = (ONE << width) - ONE
+    for j in range(waiting):
+        g = (_base(tables, places[j]) ^ tables[0, np.uint64(places[j]) & BYTE]) >> field
+        sums[j] += heavy[g & mask]
 
 
 @inner
