@@ -4,9 +4,9 @@ import numpy as np
 
 from .bits import LOW_SIX, ONE, SIX, THREE, ZERO, window
 from .checksum import digest, digest_of_lanes, lanes_of, mix
-from .jit import inner, kernel
+from .jit import inner, kernel, magnitude
 from .lanes import FASTEST, NONE, index_lanes, way_of
-from .quantize import cut, index
+from .quantize import cut, level_of
 from .selection import compensate, magnitude_max
 from .vector import LANES
 from .write import write_fields
@@ -162,7 +162,7 @@ def code_chunks_with(
 ):  # fmt: skip
     """`code_chunks`, with the fastest code for levels that may be used."""
     found = way_of(fastest, bits, boundaries, plain)
-    from_lowest, shift, last, below, all_edges, most = cut(boundaries)
+    cells = cut(boundaries)
     numbers = np.empty(min(1 << chunk_log2, bits.size), np.uint32)
     small, data = np.empty(numbers.size, np.uint8), payload.view(np.uint8)
     for i in range(directory.size):
@@ -183,22 +183,21 @@ def code_chunks_with(
                 write_fields(fields, width, words)
             else:
                 own = numbers[:count]
-                index(part, from_lowest, shift, last, below, all_edges, most, own)
-                _replace(own, plain)
                 if width == BYTE:
-                    _narrow(own, words.view(np.uint8))
+                    _code_one_by_one(part, cells, plain, words.view(np.uint8))
                 else:
+                    _code_one_by_one(part, cells, plain, own)
                     write_fields(own, width, words)
             check = digest(words.view(np.uint8), seed)
         directory[i].check = check & LOW_32
         if residual.size:
             rest = residual[i << chunk_log2 :][:count]
-            if not in_lanes:
-                _settle(rest, numbers, decoded)
-            elif width == BYTE:
+            if width == BYTE:
                 _settle(rest, data[8 * start :], decoded)
-            else:
+            elif in_lanes:
                 _settle(rest, small, decoded)
+            else:
+                _settle(rest, numbers, decoded)
 
 
 @inner
@@ -232,15 +231,14 @@ def _index_bytes(found, part, fields):
 
 
 @inner
-def _replace(numbers, plain):
-    for j in range(numbers.size):
-        numbers[j] = plain[numbers[j]]
-
-
-@inner
-def _narrow(numbers, fields):
-    for j in range(numbers.size):
-        fields[j] = numbers[j]
+def _code_one_by_one(bits, cells, plain, fields):
+    """What goes for each pattern."""
+    lowest, shift, last, below, edges, most = cells
+    sign = np.uint64(bits.itemsize * 8 - 1)
+    for i in range(bits.size):
+        size = np.uint64(magnitude(bits[i]))
+        level = level_of(size, lowest, shift, last, below, edges, most)
+        fields[i] = plain[level << ONE | np.uint64(bits[i]) >> sign]
 
 
 @inner

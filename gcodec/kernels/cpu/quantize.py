@@ -145,13 +145,19 @@ def index(bits, lowest, shift, last, cells, edges, most, joint):
     sign = np.uint64(bits.itemsize * 8 - 1)
     for i in range(bits.size):
         size = np.uint64(magnitude(bits[i]))
-        level = np.uint64(cells[min((max(size, lowest) - lowest) >> shift, last)])
-        if most == 1:  # no guess that a CPU could get wrong
-            level += np.uint64(edges[level] <= size)
-        else:
-            while edges[level] <= size:
-                level += ONE
+        level = level_of(size, lowest, shift, last, cells, edges, most)
         joint[i] = level << ONE | np.uint64(bits[i]) >> sign
+
+
+@helper
+def level_of(size, lowest, shift, last, cells, edges, most):
+    """How many boundaries are at or below a magnitude."""
+    level = np.uint64(cells[min((max(size, lowest) - lowest) >> shift, last)])
+    if most == 1:  # no guess that a CPU could get wrong
+        return level + np.uint64(edges[level] <= size)
+    while edges[level] <= size:
+        level += ONE
+    return level
 
 
 @helper
