@@ -123,6 +123,15 @@ class Few(gcodec.Threshold):
         return 0.001
 
 
+def test_as_many_gaps_of_each_bit_length():
+    gaps = np.random.default_rng(0).permutation(np.repeat(2 ** np.arange(18), 2))
+    array = np.zeros(gaps.sum(), np.float32)
+    array[np.cumsum(gaps) - 1] = 3
+    codec = gcodec.Codec(Few(2.0), keys="delta")
+    for how in HOW:
+        assert made(codec, array, how).tobytes() == codec.encode(array).tobytes()
+
+
 def test_blocks_of_many_words():
     """Of 32 and 34, so that every lane has one: in more blocks than there are warps."""
     gaps = np.ones(17 * 128, np.int64)
@@ -132,6 +141,20 @@ def test_blocks_of_many_words():
     codec = gcodec.Codec(Few(2.0), keys="blocks")
     for how in HOW:
         assert made(codec, array, how).tobytes() == codec.encode(array).tobytes()
+
+
+@pytest.mark.parametrize("keys", ["auto", "rice"])
+def test_more_chunks_than_threads(keys):
+    array = runs([1, 0, 2] * 86)
+    for recipe in RECIPES:
+        assert packed(recipe, keys, array).header["n_chunks"] == 258
+
+
+@pytest.mark.parametrize("recipe", [LEVELS, CODED])
+def test_one_level(recipe):
+    array = np.where(runs(COUNTS) > 0, 2.05, 0).astype(np.float32)
+    for how in HOW:
+        packed(recipe, "bitmap", array, how)
 
 
 def where(kind, rng, chunk=4_096):
@@ -147,6 +170,11 @@ def where(kind, rng, chunk=4_096):
             return np.flatnonzero(rng.random(chunk) < 0.04)
         case "blocks":
             return np.arange(0, chunk, 8) + rng.integers(0, 8, chunk // 8)
+        case "even":  # as many gaps of each bit length
+            gaps = rng.permutation(np.repeat(2 ** np.arange(9), 7))
+            return np.cumsum(gaps) - 1
+        case "ties":  # two words by positions, of blocks, by Rice and by codes
+            return np.arange(6) * 100
         case "delta":
             gaps = 2 ** rng.choice(9, 200, p=[0.5, 0.2, *[0.3 / 7] * 7])
             return np.cumsum(gaps)[np.cumsum(gaps) < chunk]
@@ -170,6 +198,8 @@ MIXTURES = (
     ("delta", "delta", "rice", "delta", "coo", "delta"),
     ("delta", "bitmap", "delta", "rice", "rice", "rice", "delta", "rice", "rice", "rice"),
     *[("delta",) * number + ("rice",) * number for number in (3, 17)],
+    ("even", "even"),
+    ("ties", "ties"),
 )
 
 

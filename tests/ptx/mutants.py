@@ -52,6 +52,13 @@ MIXED = [("topk",), ("reclog:per_octave=4",)]
 FRAMES = [
     ("test_frames", "test_edges_of_blocks_and_empty_chunks", PACKINGS),
     ("test_frames", "test_blocks_of_many_words", [()]),
+    ("test_frames", "test_as_many_gaps_of_each_bit_length", [()]),
+    ("test_frames", "test_more_chunks_than_threads", [("auto",), ("rice",)]),
+    (
+        "test_frames",
+        "test_one_level",
+        [("reclog:threshold=2,per_octave=8,values=fixed",), ("reclog:threshold=2,per_octave=8",)],
+    ),
     ("test_frames", "test_the_smallest_packing_of_each_chunk", MIXED),
     ("test_frames", "test_the_smallest_packing_of_values", [()]),
     ("test_frames", "test_a_chunk_that_is_smaller_whole", [(0.9,), (0.99,)]),
