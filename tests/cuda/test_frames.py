@@ -123,6 +123,24 @@ class Few(gcodec.Threshold):
         return 0.001
 
 
+class Some(gcodec.Threshold):
+    """Says that it keeps a tenth, so that chunks have 2^15 elements."""
+
+    def density(self, n):
+        return 0.1
+
+
+@pytest.mark.parametrize("keys", ["blocks", "coo", "delta", "rice"])
+def test_a_chunk_of_more_words_than_threads(keys):
+    """Of every plane, those of signs too; and of as many words as there are threads."""
+    array = runs([16_384, 1] + [0] * 14, 1 << 15)
+    array[np.random.default_rng(0).random(array.size) < 0.5] *= -1
+    for recipe in RECIPES:
+        plain = gcodec.get_codec(recipe)
+        codec = gcodec.Codec(Some(2.0), plain.quantize, keys=keys, values=plain.values)
+        assert made(codec, array).tobytes() == codec.encode(array).tobytes()
+
+
 def test_as_many_gaps_of_each_bit_length():
     gaps = np.random.default_rng(0).permutation(np.repeat(2 ** np.arange(18), 2))
     array = np.zeros(gaps.sum(), np.float32)

@@ -53,6 +53,7 @@ FRAMES = [
     ("test_frames", "test_edges_of_blocks_and_empty_chunks", PACKINGS),
     ("test_frames", "test_blocks_of_many_words", [()]),
     ("test_frames", "test_as_many_gaps_of_each_bit_length", [()]),
+    ("test_frames", "test_a_chunk_of_more_words_than_threads", [("blocks",), ("coo",)]),
     ("test_frames", "test_more_chunks_than_threads", [("auto",), ("rice",)]),
     (
         "test_frames",
