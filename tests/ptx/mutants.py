@@ -47,6 +47,7 @@ FED_BACK = [
     ("threshold:threshold=4,keys=coo", np.float32),
     ("reclog:threshold=4,per_octave=4,values=fixed,keys=blocks", np.float32),
     ("reclog:ratio=0.02,per_octave=4", np.float32),
+    ("topk:k=90,keys=coo", np.float32),
 ]
 MIXED = [("topk",), ("reclog:per_octave=4",)]
 FRAMES = [
