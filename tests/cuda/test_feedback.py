@@ -17,6 +17,7 @@ MADE_THERE = (
     "topk:ratio=0.02",
     "reclog:ratio=0.02,per_octave=4",
     "reclog:threshold=4,keys=delta",
+    "topk:k=90,keys=coo",
 )
 OF_PARTS = (
     "reclog:ratio=0.02,scales=512",

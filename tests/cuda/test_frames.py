@@ -123,6 +123,33 @@ class Few(gcodec.Threshold):
         return 0.001
 
 
+class Some(gcodec.Threshold):
+    """Says that it keeps a tenth, so that chunks have 2^15 elements."""
+
+    def density(self, n):
+        return 0.1
+
+
+@pytest.mark.parametrize("keys", ["blocks", "coo", "delta", "rice"])
+def test_a_chunk_of_more_words_than_threads(keys):
+    """Of every plane, those of signs too; and of as many words as there are threads."""
+    array = runs([16_384, 1] + [0] * 14, 1 << 15)
+    array[np.random.default_rng(0).random(array.size) < 0.5] *= -1
+    for recipe in RECIPES:
+        plain = gcodec.get_codec(recipe)
+        codec = gcodec.Codec(Some(2.0), plain.quantize, keys=keys, values=plain.values)
+        assert made(codec, array).tobytes() == codec.encode(array).tobytes()
+
+
+def test_as_many_gaps_of_each_bit_length():
+    gaps = np.random.default_rng(0).permutation(np.repeat(2 ** np.arange(18), 2))
+    array = np.zeros(gaps.sum(), np.float32)
+    array[np.cumsum(gaps) - 1] = 3
+    codec = gcodec.Codec(Few(2.0), keys="delta")
+    for how in HOW:
+        assert made(codec, array, how).tobytes() == codec.encode(array).tobytes()
+
+
 def test_blocks_of_many_words():
     """Of 32 and 34, so that every lane has one: in more blocks than there are warps."""
     gaps = np.ones(17 * 128, np.int64)
@@ -132,6 +159,20 @@ def test_blocks_of_many_words():
     codec = gcodec.Codec(Few(2.0), keys="blocks")
     for how in HOW:
         assert made(codec, array, how).tobytes() == codec.encode(array).tobytes()
+
+
+@pytest.mark.parametrize("keys", ["auto", "rice"])
+def test_more_chunks_than_threads(keys):
+    array = runs([1, 0, 2] * 86)
+    for recipe in RECIPES:
+        assert packed(recipe, keys, array).header["n_chunks"] == 258
+
+
+@pytest.mark.parametrize("recipe", [LEVELS, CODED])
+def test_one_level(recipe):
+    array = np.where(runs(COUNTS) > 0, 2.05, 0).astype(np.float32)
+    for how in HOW:
+        packed(recipe, "bitmap", array, how)
 
 
 def where(kind, rng, chunk=4_096):
@@ -147,6 +188,11 @@ def where(kind, rng, chunk=4_096):
             return np.flatnonzero(rng.random(chunk) < 0.04)
         case "blocks":
             return np.arange(0, chunk, 8) + rng.integers(0, 8, chunk // 8)
+        case "even":  # as many gaps of each bit length
+            gaps = rng.permutation(np.repeat(2 ** np.arange(9), 7))
+            return np.cumsum(gaps) - 1
+        case "ties":  # two words by positions, of blocks, by Rice and by codes
+            return np.arange(6) * 100
         case "delta":
             gaps = 2 ** rng.choice(9, 200, p=[0.5, 0.2, *[0.3 / 7] * 7])
             return np.cumsum(gaps)[np.cumsum(gaps) < chunk]
@@ -170,6 +216,8 @@ MIXTURES = (
     ("delta", "delta", "rice", "delta", "coo", "delta"),
     ("delta", "bitmap", "delta", "rice", "rice", "rice", "delta", "rice", "rice", "rice"),
     *[("delta",) * number + ("rice",) * number for number in (3, 17)],
+    ("even", "even"),
+    ("ties", "ties"),
 )
 
 

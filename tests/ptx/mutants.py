@@ -47,11 +47,20 @@ FED_BACK = [
     ("threshold:threshold=4,keys=coo", np.float32),
     ("reclog:threshold=4,per_octave=4,values=fixed,keys=blocks", np.float32),
     ("reclog:ratio=0.02,per_octave=4", np.float32),
+    ("topk:k=90,keys=coo", np.float32),
 ]
 MIXED = [("topk",), ("reclog:per_octave=4",)]
 FRAMES = [
     ("test_frames", "test_edges_of_blocks_and_empty_chunks", PACKINGS),
     ("test_frames", "test_blocks_of_many_words", [()]),
+    ("test_frames", "test_as_many_gaps_of_each_bit_length", [()]),
+    ("test_frames", "test_a_chunk_of_more_words_than_threads", [("blocks",), ("coo",)]),
+    ("test_frames", "test_more_chunks_than_threads", [("auto",), ("rice",)]),
+    (
+        "test_frames",
+        "test_one_level",
+        [("reclog:threshold=2,per_octave=8,values=fixed",), ("reclog:threshold=2,per_octave=8",)],
+    ),
     ("test_frames", "test_the_smallest_packing_of_each_chunk", MIXED),
     ("test_frames", "test_the_smallest_packing_of_values", [()]),
     ("test_frames", "test_a_chunk_that_is_smaller_whole", [(0.9,), (0.99,)]),
