@@ -30,6 +30,7 @@ from .descriptor import (
     received,
 )
 from .exchange import NOTHING, Bytes, Call, Exchange, sum_type
+from .memory import Feedback
 from .outcome import Outcome
 from .parts import Part
 from .pending import FORMS, Pending, Wanted
@@ -53,7 +54,7 @@ WITHOUT_FRAME: Final = ("hierarchical", "plain")
 NO_GRADIENT: Final = Gradient(arrays.read_only(np.empty(0, FLOAT32.pattern)), FLOAT32, (0,))
 
 
-def check_algorithm(algorithm: str, feedback: ErrorFeedback | None) -> None:
+def check_algorithm(algorithm: str, feedback: Feedback | None) -> None:
     """Refuse an algorithm that there is not, or that has no use for a memory."""
     if algorithm != AUTO and algorithm not in ALGORITHMS:
         names = ", ".join((*ALGORITHMS, AUTO))
@@ -101,7 +102,7 @@ class Allreduce:
         communicator: Communicator,
         codec: Policy,
         *,
-        feedback: ErrorFeedback | None = None,
+        feedback: Feedback | None = None,
         op: Literal["mean", "sum"] = "mean",
         algorithm: str = "allgather",
     ) -> None:
@@ -112,9 +113,8 @@ class Allreduce:
         if feedback is not None and feedback.codec != codec:
             raise ValueError(f"feedback is for {feedback.codec}, not for {codec}")
         check_algorithm(algorithm, feedback)
-        self.server: ErrorFeedback | None = None
-        if algorithm == "quantized" and feedback is not None:
-            self.server = ErrorFeedback(codec)
+        owes = algorithm == "quantized" and feedback is not None
+        self.server = ErrorFeedback(codec) if owes else None
         self.codec, self.feedback, self.op, self.algorithm = codec, feedback, op, algorithm
         self.bytes_sent, self.codec_seconds = 0, 0.0
         self._communicator = communicator

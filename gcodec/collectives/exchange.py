@@ -23,6 +23,7 @@ from ..format.frame import Frame
 from ..kernels import load
 from .communicator import Communicator
 from .descriptor import READY, check_statuses, failure_status
+from .memory import Feedback
 from .outcome import Memory, Outcome
 from .parts import Sound, put_sum
 
@@ -41,7 +42,7 @@ class Call(NamedTuple):
     """
 
     codec: Codec
-    feedback: ErrorFeedback | None
+    feedback: Feedback | None
     server: ErrorFeedback | None
     name: str
     step: int
@@ -57,7 +58,7 @@ class Exchange:
     communicator : Communicator
     call : Call
         Its fields are attributes here, too.
-    memories : list of (ErrorFeedback, str)
+    memories : list of (Feedback, str)
         Open messages, by their names: committed if all goes well, else rolled back.
     between : callable
         `between(communicator, gradient, inner)` is the sum over the ranks of another communicator,
@@ -83,7 +84,7 @@ class Exchange:
         self.bytes_sent = 0
         self.codec_seconds = 0.0
         self.failure: Exception | None = None
-        self.outdated: list[Memory] = []
+        self.outdated: list[tuple[ErrorFeedback, str]] = []
         self.contents: dict[int, Sound | None] = {}
         self._inner: list[Outcome] = []
 

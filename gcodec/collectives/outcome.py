@@ -9,10 +9,10 @@ that failed might leave its loop of waits, and the others in one.
 import numpy as np
 from numpy.typing import NDArray
 
-from ..feedback import ErrorFeedback
 from .descriptor import LATE, READY, alike, check_order, check_statuses, failure_status
+from .memory import Feedback
 
-Memory = tuple[ErrorFeedback, str]
+Memory = tuple[Feedback, str]
 
 
 class Outcome:

@@ -21,10 +21,13 @@ from .problem import check_ends
 
 
 class Prepared:
-    """Stands in for an `ErrorFeedback` in an `Allreduce` whose frames are encoded before."""
+    """The `Feedback` of an `Allreduce` whose frames are encoded before.
 
-    def __init__(self, codec: Policy) -> None:
-        self.codec = codec
+    Whoever encoded them commits: sums that go no further are all that `memory` hears of from here.
+    """
+
+    def __init__(self, codec: Policy, memory: ErrorFeedback | None = None) -> None:
+        self.codec, self._memory = codec, memory
         self._frames: dict[str, Frame | Exception] = {}
 
     def put(self, name: str, frame: Frame | Exception) -> None:
@@ -45,7 +48,12 @@ class Prepared:
             raise frame
         return frame
 
-    def commit(self, name: str, *, final: bool) -> None:
+    def retain(self, name: str, keys: NDArray[np.int64], values: NDArray[Any]) -> None:
+        """Goes into the message that is open where it was encoded."""
+        if self._memory is not None:
+            self._memory.retain(name, keys, values)
+
+    def commit(self, name: str, *, final: bool = True) -> None:
         """Whoever encoded commits, once all buckets of a step are there."""
 
     def rollback(self, name: str) -> None:
@@ -116,10 +124,10 @@ class Buckets:
         tensors = [(name, tuple(map(index, shape))) for name, shape in layout]
         if len({name for name, _ in tensors}) < len(tensors):
             raise ValueError("two tensors of the layout have the same name")
-        self._prepared = Prepared(codec)
+        self._prepared = Prepared(codec, feedback)
         self._feedback, self._element = feedback, element
         self._sender = communicator.rank, communicator.size
-        self._allreduce = Allreduce(communicator, codec, feedback=self._prepared, op=op)  # type: ignore[arg-type]
+        self._allreduce = Allreduce(communicator, codec, feedback=self._prepared, op=op)
         kind = arrays.NUMBERS[element.type]
         self._buckets = [
             _Bucket(tensors[first:last], kind)

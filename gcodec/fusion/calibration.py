@@ -100,7 +100,7 @@ def rising(seconds: Any) -> Any:
 def _measure(communicator: Communicator, codec: Policy, grad: Any) -> list[float]:
     """Median seconds to compress, communicate and decompress."""
     prepared = Prepared(codec)
-    allreduce = Allreduce(communicator, codec, feedback=prepared)  # type: ignore[arg-type]
+    allreduce = Allreduce(communicator, codec, feedback=prepared)
     bucket, result = np.empty_like(grad), np.empty(grad.size, np.result_type(grad, np.float32))
     sender, name = (communicator.rank, communicator.size), "calibration"
 
