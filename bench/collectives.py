@@ -1,10 +1,11 @@
 """Sparse allreduce on shaped networks: `python bench/collectives.py [--gradients DIR]`.
 
 Ranks run in a private namespace with a shaped loopback, one queue for all ranks, or with a line for
-each (`--star`; see `gcodec/cli/network.py`), and take turns at contenders in one run. A time is the
-median over rounds of the slowest rank's, and "best" the least, selection, codec and residual
-included. "wire" is what the bytes alone would take at the rate, "share" wire over time. An
-MPI_Allreduce that is not 0.95 to 1.3 of its model says that the link is not what it should be.
+each (`--star`; see `gcodec/cli/network.py`), and take turns at contenders in one run, each time in
+another order. A time is the median over rounds of the slowest rank's, and "best" the least,
+selection, codec and residual included. "wire" is what the bytes alone would take at the rate,
+"share" wire over time. An MPI_Allreduce that is not 0.95 to 1.3 of its model says that the link is
+not what it should be.
 "bound" exchanges the same bytes around the least that memory must do: gradient and residual read,
 the next residual and the result written, nothing chosen, coded, checked or added.
 "16 bits" are float16, cast before and after. "raw pairs" are int32 keys and float32 values through
@@ -85,8 +86,8 @@ def rank_main(task):
     steps |= dict.fromkeys(WHOLE, range(-warmups, whole_rounds))
     names = list(contenders)
     for i in range(-2, rounds):
-        first = i % len(names)  # which finds its gradient in no cache
-        for name in names[first:] + names[:first]:
+        # drawn alike by all ranks: who comes after another may find the gradient in a cache
+        for name in np.random.default_rng(i + 2).permutation(names).tolist():
             contender = contenders[name]
             if i not in steps[name]:
                 continue
