@@ -4,6 +4,7 @@ For what is asked of most gradients (`kernels.cpu.whole`). What the calls need o
 name is worked out once, and kept with the codec as a plan.
 """
 
+from collections.abc import Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -18,7 +19,7 @@ from .format.frame import Frame
 from .gathering import Kept
 from .kernels import plans as told
 from .kernels.plans import MORE_FRAME, MORE_WORK, NOT_TAKEN, WRITTEN
-from .parallel import LEAST, get_threads, run, split
+from .parallel import LEAST, Range, get_threads, run, split
 from .plans import Plan, plan_of
 from .request import Layout, Sender
 from .select.contract import Decision
@@ -152,38 +153,62 @@ def in_ranges(plan: Plan, bits: Patterns, step: int) -> Frame | None:
 
 
 def _gathered(plan: Plan, bits: Patterns, step: int) -> Frame | None:
-    """Elements of a range for each thread, rounded and measured, then the frame of them all."""
-    kernels, kind, n, chunks = plan.kernels, plan.pattern.type, plan.n, plan.chunks
+    """Elements of a range for each thread, rounded and measured, then written by as many."""
+    kernels, kind, n, facts = plan.kernels, plan.pattern.type, plan.n, plan.facts
     floor = plan.known
     if floor is None:
-        floor = kind(kernels.first_floor(bits, plan.facts, step)[0])
-    numbers = np.empty(told.MEASURES * chunks, np.int64)
+        floor = kind(kernels.first_floor(bits, facts, step)[0])
+    ranges = split(plan.chunks, max(LEAST >> plan.chunk_log2, 1))
+    coded = 2 * told.MOST_LEVELS * plan.chunks
+    rows = 0 if facts[told.FIXED] or coded > told.MOST_COUNTS else plan.chunks
+    numbers = np.empty(told.MEASURES * plan.chunks, np.int64)
+    tallies = np.empty((rows, 2 * told.MOST_LEVELS), np.uint32)
     while True:
-        got, joint = _gather(plan, bits, floor, numbers)
+        got, joint = _gather(plan, bits, floor, ranges, numbers, tallies)
         if got.looked == n:
             break
-        if plan.facts[told.SAMPLES]:
+        if facts[told.SAMPLES]:
             return None
         plan.work *= 2
     frame = scratch.empty(plan.frame, np.uint8)
     while True:
-        what, size = kernels.finish_gathered(
+        what, size, start, at, *how = kernels.lay_out_gathered(
             n, got.keys, got.values, joint, got.starts, got.sizes, got.counts, floor,
-            kind(got.top), plan.facts, step, numbers, frame,
+            kind(got.top), facts, step, numbers, tallies, frame,
         )  # fmt: skip
         if what != MORE_FRAME:
             break
         plan.frame = size
         frame = scratch.empty(size, np.uint8)
-    return _cut(frame, size) if what == WRITTEN else None
+    if what != WRITTEN:
+        return None
+    directory, rests, columns, codes, symbols = how
+    payload = frame[start:size].view(np.uint64)
+    before = got.starts[:-1] - got.sizes.cumsum() + got.sizes
+    unused = {begin: int(gap) for (begin, _), gap in zip(ranges, before, strict=True)}
+
+    def write(begin: int, end: int) -> None:
+        own = slice(unused[begin], None)  # where it would begin, had nothing before been left free
+        kernels.write_chunks(
+            begin, end, directory, rests, 8 * plan.pattern.itemsize, got.keys[own], columns,
+            codes, joint[own], symbols, got.values, payload,
+        )  # fmt: skip
+
+    run(write, ranges)
+    kernels.seal_gathered(directory, start, at, frame)
+    return _cut(frame, size)
 
 
 def _gather(
-    plan: Plan, bits: Patterns, floor: Any, numbers: NDArray[np.int64]
+    plan: Plan,
+    bits: Patterns,
+    floor: Any,
+    ranges: Sequence[Range],
+    numbers: NDArray[np.int64],
+    tallies: NDArray[np.uint32],
 ) -> tuple[_Collected, NDArray[np.uint8]]:
     """Elements from a magnitude on and their levels, and what is to be known of each chunk."""
     gather, log2, chunks = plan.kernels.range_gatherer(), plan.chunk_log2, plan.chunks
-    ranges = split(chunks, max(LEAST >> log2, 1))
     share = plan.work / (plan.pattern.itemsize + 5) / chunks
     rooms = [int(share * (stop - start)) + SLACK for start, stop in ranges]
     ends = [0, *accumulate(rooms)]
@@ -198,7 +223,7 @@ def _gather(
         place = slice(ends[part], ends[part + 1])
         at, sizes[part], top = gather(
             bits, start, stop, floor, keys[place], values[place], joint[place], counts, plan.facts,
-            numbers,
+            numbers, tallies,
         )  # fmt: skip
         return at - (start << log2), top
 

@@ -51,3 +51,9 @@ WRITTEN, NOT_TAKEN, MORE_WORK, MORE_FRAME = range(4)
 
 MEASURES: Final = 47
 """Numbers that are worked out of each chunk before its packing is chosen."""
+
+MOST_LEVELS: Final = 128
+"""Their numbers with a sign are bytes."""
+
+MOST_COUNTS: Final = 1 << 20
+"""Counts of levels, with signs, that are kept chunk by chunk."""

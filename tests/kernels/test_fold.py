@@ -11,7 +11,7 @@ from gcodec.format.directory import BLOCK
 from gcodec.kernels.cpu import planes, write
 from gcodec.kernels.cpu.entries import FOLDED, write_entries, write_unary
 from gcodec.kernels.cpu.fold import LENGTH
-from gcodec.kernels.cpu.quantize import quantize
+from gcodec.kernels.cpu.grid import quantize
 
 COUNTS = st.sampled_from([0, 1, 2, 63, 64, 65, 127, 128, 129, 191, 192, 256, 300, 1000])
 SEEDS = st.integers(0, 2**32 - 1)

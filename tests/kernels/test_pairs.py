@@ -10,7 +10,7 @@ from kinds import KINDS, edges, exact, kind_of, make
 from strategies import gradients, make_gradient, same_bits, vectors
 
 from gcodec.kernels import cpu, reference
-from gcodec.kernels.cpu.quantize import FEW
+from gcodec.kernels.cpu.grid import FEW
 from gcodec.kernels.cpu.selection import collect_sum_with, collect_with
 from gcodec.kernels.cpu.vector import COMPRESS, LANES, LOCATE, MASK, SCALAR, best_tier
 from gcodec.kernels.jobs import job_table
@@ -51,7 +51,7 @@ def test_both_backends_offer_the_same_functions():
     """
     whole = {"measure_chunks", "measure_keys", "measure_values", "write_chunks"}
     whole |= {"cut_pieces", "compact_keys", "whole_encoder", "whole_finisher"}
-    whole |= {"range_gatherer", "finish_gathered"}
+    whole |= {"range_gatherer", "lay_out_gathered", "seal_gathered"}
     whole |= {"first_floor", "first_floor_of_sum", "prove_whole"}
     assert set(cpu.__all__) - set(reference.__all__) == whole
     small = {"classify", "rice_fit"} | {name for name in reference.__all__ if "write_" in name}

@@ -14,13 +14,14 @@ from .dense import (
 )
 from .directory import check_directory, levels_are_sound
 from .floor import first_floor, first_floor_of_sum
-from .gather import finish_gathered, range_gatherer
+from .gather import lay_out_gathered, range_gatherer, seal_gathered
+from .grid import quantize
 from .huffman import code_lengths, codes
 from .levels import measure_values
 from .measure import measure_keys
 from .pick import leave_out, pick
 from .prove import prove_whole
-from .quantize import draw_strata, quantize, round_randomly
+from .quantize import draw_strata, round_randomly
 from .ranks import kth_magnitude, largest_between
 from .scales import find_blocks, rescale
 from .selection import (
@@ -71,7 +72,6 @@ __all__ = [
     "estimate_pairs",
     "fields_are_sound",
     "find_blocks",
-    "finish_gathered",
     "first_corrupt",
     "first_floor",
     "first_floor_of_sum",
@@ -79,6 +79,7 @@ __all__ = [
     "insert_pairs",
     "kth_magnitude",
     "largest_between",
+    "lay_out_gathered",
     "leave_out",
     "levels_are_sound",
     "magnitude_max",
@@ -97,6 +98,7 @@ __all__ = [
     "rescale",
     "round_randomly",
     "scatter",
+    "seal_gathered",
     "select_estimates",
     "settle",
     "settle_levels",

@@ -4,26 +4,13 @@ from functools import cache
 
 import numpy as np
 
-from ..plans import (
-    ABOUT,
-    CHUNK_LOG2,
-    INFINITY,
-    LEVELS,
-    NOT_TAKEN,
-    OFF,
-    SAMPLES,
-)
-from .compose import (
-    MOST_LEVELS,
-    fill_lengths,
-    finish,
-    levels_between,
-    measure_one,
-    measured_in,
-)
+from ..plans import CHUNK_LOG2, FIXED, LEVELS, MOST_LEVELS, WIDEST
+from .compose import fill_lengths, measure_one, measured_in, tally
+from .grid import grid_of, quantize_on
 from .jit import helper, inner, kernel
+from .layout import lay_out, levels_between, seal
 from .probe import sound_tier
-from .quantize import grid_of, quantize_on
+from .quantize import count_up_to
 from .selection import collect_by
 
 LEAST_MEASURED = 1 << 12
@@ -44,6 +31,7 @@ def gather_known(tier, bits, begin, end, floor, keys, values, joint, counts, fac
     hold those of one chunk, and there is room to measure a chunk of `most_of_chunk`.
     """
     scale, first, _ = levels_between(facts, values, floor, floor)
+    starts = scale[: facts[LEVELS] - 1]
     grid = grid_of(scale[first : min(first + MOST_LEVELS, facts[LEVELS]) - 1])
     log2 = facts[CHUNK_LOG2]
     at, kept, top, few = begin << log2, 0, floor, True
@@ -58,6 +46,8 @@ def gather_known(tier, bits, begin, end, floor, keys, values, joint, counts, fac
             at = min(at, stop - 1)
             break
         quantize_on(grid, values[:size], joint[before:kept])
+        levels = np.int64(count_up_to(starts, np.uint64(max(high, floor)))) - np.int64(first) + 1
+        tally(chunk, joint[before:kept], levels, measured)
         measure_one(chunk, keys[before:kept], facts, measured)
     return at, kept, top
 
@@ -70,10 +60,13 @@ def range_gatherer():
 @cache
 def _range_gatherer(tier):
     @kernel
-    def gather_range(bits, begin, end, floor, keys, values, joint, counts, facts, numbers):
-        """`gather_known`, with `numbers` as by `MEASURES`: int64[chunks * MEASURES]."""
+    def gather_range(bits, begin, end, floor, keys, values, joint, counts, facts, numbers, tallies):
+        """`gather_known`, with `numbers` as by `MEASURES`: int64[chunks * MEASURES].
+
+        `tallies` are uint32[chunks or 0, 2 * MOST_LEVELS].
+        """
         most = most_of_chunk(bits.size, keys.size, facts)
-        measured = measured_in(numbers, most)
+        measured = measured_in(numbers, tallies, most)
         fill_lengths(bits.size, facts, measured)
         return gather_known(
             tier, bits, begin, end, floor, keys, values, joint, counts, facts, measured
@@ -83,47 +76,45 @@ def _range_gatherer(tier):
 
 
 @kernel
-def finish_gathered(
-    n, keys, values, joint, starts, sizes, counts, floor, top, facts, step, numbers, frame
-):
-    """Write the frame of elements that were gathered in parts.
+def lay_out_gathered(
+    n, keys, values, joint, starts, sizes, counts, floor, top, facts, step, numbers, tallies, frame
+):  # fmt: skip
+    """The frame of elements that were gathered in parts, as by `lay_out`.
 
     Parameters
     ----------
     keys, joint : uint32, uint8[room]
         Keys within chunks, and levels with signs of the first `sizes[i]` elements from `starts[i]`
-        on. Like `sizes` they are those of one part afterwards.
+        on. If all of them need to be looked at, `starts` are set to where they were moved.
     values : unsigned[any]
         Of which only the type is told.
     floor, top : unsigned
         What magnitudes are at least, and at most.
     numbers : int64[chunks * MEASURES]
-        Of all chunks.
+        Of all chunks, and `tallies` as well.
     """
-    kept = sizes[0]
-    for part in range(1, sizes.size):
-        move(keys, starts[part], kept, sizes[part])
-        move(joint, starts[part], kept, sizes[part])
+    kept, counted = np.int64(0), facts[FIXED] > 0 or tallies.shape[0] > 0
+    looked_at = facts[WIDEST] > 1 or not counted
+    for part in range(sizes.size):
+        if looked_at:
+            move(keys, starts[part], kept, sizes[part])
+            move(joint, starts[part], kept, sizes[part])
+            starts[part] = kept
         kept += sizes[part]
-        sizes[part] = 0
-    sizes[0] = kept
-    if not taken(kept, top, facts):
-        return NOT_TAKEN, 0
-    measured = measured_in(numbers, 0)
-    return finish(
+    measured = measured_in(numbers, tallies, 0)
+    return lay_out(
         n, keys[:kept], values, joint[:kept], counts, floor, max(floor, top), facts, step,
         measured, frame,
     )  # fmt: skip
+
+
+@kernel
+def seal_gathered(directory, start, at, frame):
+    """`seal`, once chunks are written."""
+    seal(directory, start, at, frame)
 
 
 @inner
 def move(array, start, to, size):
     for j in range(size):
         array[to + j] = array[start + j]
-
-
-@helper
-def taken(kept, top, facts):
-    """Whether there are as many as was asked for, and all are numbers."""
-    missed = facts[SAMPLES] and abs(kept - facts[ABOUT]) > facts[OFF]
-    return not missed and np.int64(top) < facts[INFINITY]

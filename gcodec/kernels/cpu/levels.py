@@ -56,6 +56,28 @@ def measure_values(
     -------
     signed, used, coded : whether levels carry signs, how many occur, whether there is a value code
     """
+    first, totals = 0, lists[1]
+    totals[:] = 0
+    for chunk in range(directory.size):
+        stop = first + np.int64(directory[chunk].nnz)
+        row = rows[min(chunk, rows.shape[0] - 1)]
+        count_levels(joint[first:stop], row)
+        first = stop
+        for level in range(row.size):
+            totals[level] += row[level]
+    return measure_counted(
+        joint, width, signed_only, rows, merging, lists, order, symbols, lengths, directory
+    )
+
+
+@maker
+def measure_counted(
+    joint, width, signed_only, rows, merging, lists, order, symbols, lengths, directory
+):
+    """`measure_values`, of which `rows` and `lists[1]`, their sum, are filled in.
+
+    Then `joint` is only read if there is one row for several chunks.
+    """
     return _measure(
         joint, width, signed_only, rows, merging, lists, order, symbols, lengths, directory,
         np.zeros((4, 2), np.int64),
@@ -66,18 +88,9 @@ def measure_values(
 def _measure(
     joint, width, signed_only, rows, merging, lists, order, symbols, lengths, directory, found
 ):
-    """`measure_values`, with scratch."""
+    """`measure_counted`, with scratch."""
     n_joint, totals = rows.shape[1], lists[:2]
     used, bits, best, coded = found[0], found[1], found[2], found[3]
-    totals[:] = 0
-    first = 0
-    for chunk in range(directory.size):
-        count = np.int64(directory[chunk].nnz)
-        row = rows[min(chunk, rows.shape[0] - 1)]
-        _count(joint[first : first + count], row)
-        first += count
-        for level in range(n_joint):
-            totals[1, level] += row[level]
     for level in range(n_joint // 2):
         totals[0, level] = totals[1, 2 * level] + totals[1, 2 * level + 1]
     for signed in range(2):
@@ -132,7 +145,7 @@ def _join_symbols(lengths, places, totals, symbols):
 
 
 @maker
-def _count(joint, row):
+def count_levels(joint, row):
     """How often each number occurs.
 
     Few are looked for one by one, and more counted apart, since the same one often follows itself.
@@ -219,8 +232,8 @@ def _try(joint, signed, rows, lists, symbols, lengths, used, can_code, directory
             if count == 0:
                 continue
             row = rows[min(chunk, rows.shape[0] - 1)]
-            if rows.shape[0] == 1:
-                _count(joint[first : first + count], row)
+            if rows.shape[0] < directory.size:
+                count_levels(joint[first : first + count], row)
             first += count
             occurring, low, high, huffman = 0, used, 0, 0
             for level in range(row.size):

@@ -24,16 +24,11 @@ from ..plans import (
     WRITTEN,
 )
 from .accumulate import settle, settle_levels
-from .compose import (
-    compose,
-    finish,
-    levels_between,
-    room_to_measure,
-    with_signs,
-)
+from .compose import compose, finish, room_to_measure
 from .floor import first_floor, kth
-from .gather import gather_known, most_of_chunk, move, taken
+from .gather import gather_known, most_of_chunk, move
 from .jit import helper, inner, kernel, magnitude, maker
+from .layout import levels_between, taken, with_signs
 from .probe import sound_tier
 from .ranks import FEW
 from .selection import collect_by
@@ -78,13 +73,13 @@ def encoder(tier):
         from_last = facts[NEXT] > 0
         floor, exact = first_floor(bits, facts, step)
         if _is_known(n, facts):
-            measured = room_to_measure(n, counts, most_of_chunk(n, room, facts), facts)
+            measured = room_to_measure(n, counts, most_of_chunk(n, room, facts), True, facts)
             at, kept, top = gather_known(
                 tier, bits, 0, counts.size, floor, keys, values, joint, counts, facts, measured
             )
             if at < n and not facts[SAMPLES]:
                 return MORE_WORK, _more(bits, at, kept, room)
-            if at < n or not taken(kept, top, facts):
+            if at < n:
                 return NOT_TAKEN, 0
             return finish(
                 n, keys[:kept], values, joint[:kept], counts, floor, max(floor, top), facts, step,
