@@ -92,6 +92,31 @@ def test_threads(threads, recipe, in_parts, taken):
     assert all(taken)
 
 
+@pytest.mark.parametrize("counted", [True, False])
+@pytest.mark.parametrize(
+    "recipe", ["reclog:threshold=0.004", "reclog:threshold=0.001,values=fixed,keys=blocks"]
+)
+def test_threads_write_what_they_gathered(recipe, counted, in_parts, monkeypatch):
+    """Also where columns, or values that were not counted by chunk, need keys and levels of all."""
+    if not counted:
+        monkeypatch.setattr(plans, "MOST_COUNTS", 0)
+    codec, rng = gcodec.get_codec(recipe), np.random.default_rng(2)
+    grad = rng.laplace(scale=1e-3, size=MANY).astype(np.float32)
+    grad[: MANY // 3] = 0  # one thread gathers little
+    rows = grad.copy().reshape(-1, 1024)
+    rows[:, rng.random(1024) < 0.97] = 0  # active columns
+    for each in (grad, rows):
+        expected = in_parts(codec.encode, each)
+        for threads in (1, 2, 3):
+            gcodec.set_threads(threads)
+            try:
+                assert bytes(codec.encode(each)) == bytes(expected)
+            finally:
+                gcodec.set_threads(None)
+    if recipe == "reclog:threshold=0.004":
+        assert "columns" in gcodec.inspect(expected).key_codecs
+
+
 def test_a_sample_of_a_sum(in_parts, taken):
     codec = gcodec.Codec(gcodec.SampledQuantile(0.01, seed=3), gcodec.ReciprocalLog())
     grads = [make(laplace, (60_000,), "float32") for _ in range(3)]
