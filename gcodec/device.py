@@ -1,9 +1,9 @@
 """Gradients and outputs in a CUDA device's memory: the same frames, and the same sums.
 
 A pass over all elements runs where they are, on the caller's stream. What was kept is packed there
-too if the recipe asks for a packing that needs no code (`gcodec.deviceframes`); else it comes to
-the host, where the CPU's code packs it. A frame is proved on the host, and its elements are added
-where the output is.
+too if it was chosen by magnitude, and goes as it is or in levels of a logarithm
+(`gcodec.deviceframes`); else it comes to the host, where the CPU's code packs it. A frame is proved
+on the host, and its elements are added where the output is.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,7 +1,7 @@
 """Frames that are made whole on a CUDA device: three launches if the threshold is known.
 
-For what `kernels.cuda.compose` packs: keys by any packing but active columns, and values as they
-are or as levels of a logarithm. The bytes are those of the parts that `gcodec.encoder` puts
+For what `kernels.cuda.compose` packs: keys by any packing, and values as they are or as levels of a
+logarithm. The bytes are those of the parts that `gcodec.encoder` puts
 together, which take over where anything is unusual.
 """
 
@@ -18,6 +18,7 @@ from .format import ids
 from .format.directory import BLOCK, choose_chunk_log2, count_chunks
 from .format.elements import Element
 from .format.frame import Frame
+from .format.ids import KeyCodec
 from .packing.compiled import rows_of
 from .packing.keys import CLASSES, KEY_PACKINGS
 from .packing.values import fixed_width
@@ -27,9 +28,6 @@ from .request import Origin, Recipe
 from .select import Threshold
 from .select.contract import Decision
 from .statistics import Sum
-
-COLUMNS: Final = (ids.KeyCodec.COLUMNS, ids.KeyCodec.SEEDED)
-"""Packings of keys that no kernel writes."""
 
 OVERHEAD: Final = 10
 """Words of a chunk beside its fields: what is left of its planes, and a spare unit."""
@@ -50,9 +48,6 @@ def is_taken(recipe: Recipe, whence: Origin, n: int) -> bool:
     )
     if not n or recipe.scales is not None or recipe.per_tensor:
         return False
-    columns = ids.KeyCodec.COLUMNS in KEY_PACKINGS[recipe.keys]
-    if columns and rows_of(whence.tensors)[1] >= 2:
-        return False
     return rounded or isinstance(quantize, Raw)
 
 
@@ -68,12 +63,14 @@ class _Facts(NamedTuple):
     """What is the same for every gradient of a recipe and a shape.
 
     words : as kernels read them, but for those of a call; meta : words before the payload, at most
+    tensors : of which columns are looked for
     key, value : bits of a field, at most
     counted : whether it matters how often each level occurs
     """
 
     words: NDArray[np.uint64]
     meta: int
+    tensors: int
     key: int
     value: int
     counted: bool
@@ -92,16 +89,24 @@ def _facts(
     value = fixed_width(2 * levels.size) if levels.size else element.bits
     told = np.zeros(layout.FACTS, np.uint64)
     told[layout.CHUNK_LOG2], told[layout.INFINITY] = chunk_log2, element.infinity
-    told[layout.KEYS] = sum(1 << codec for codec in KEY_PACKINGS[keys] if codec not in COLUMNS)
+    tensors, widest = rows_of(whence.tensors)
+    none = {KeyCodec.SEEDED} if widest >= 2 else {KeyCodec.SEEDED, KeyCodec.COLUMNS}
+    allowed = set(KEY_PACKINGS[keys]) - none
+    told[layout.KEYS] = sum(1 << codec for codec in allowed)
+    matrices = np.array(tensors if KeyCodec.COLUMNS in allowed else [], np.uint64).reshape(-1)
     told[layout.KEY_WIDTH], told[layout.BITS] = width, element.bits
     told[layout.LEVELS], told[layout.FIXED] = levels.size, values == "fixed"
     told[layout.WHOLE] = not levels.size and keys == "auto"
     told[layout.ROWS], told[layout.DIMS] = len(head.rows) // 8, len(head.dims) // 8
     start = np.frombuffer(b"".join(head[:3]), np.uint8).view(np.uint64)
-    words = np.concatenate((told, start, head.starts, levels), dtype=np.uint64, casting="unsafe")
+    told[layout.MATRICES] = matrices.size // 2
+    told[layout.MATRICES_AT] = told.size + start.size + head.starts.size + levels.size
+    parts = told, start, head.starts, levels, matrices
+    words = np.concatenate(parts, dtype=np.uint64, casting="unsafe")
     book = 2 * levels.size * element.bits // 64
     meta = start.size + 2 * len(ids.Section) + book + 4 * count_chunks(n, chunk_log2) + CODES
-    return _Facts(words, meta, width, value, levels.size > 0 and values != "fixed")
+    counted = levels.size > 0 and values != "fixed"
+    return _Facts(words, meta, matrices.size // 2, width, value, counted)
 
 
 class DeviceFrame(Shown):
@@ -234,13 +239,15 @@ def make(
     plan, given = launcher.zeros(layout.PLAN, np.uint64), launcher.put(words)
     numbers = empty(room if rounded else 0, np.uint32)
     widths = empty(room // BLOCK + chunks, np.uint32)
+    items = empty(2 * room if facts.tensors else 0, np.uint32)
+    heads = empty(2 * (chunks + facts.tensors) if facts.tensors else 0, np.uint64)
     counted = empty(chunks * measure.NUMBERS if facts.counted else 0, np.uint32)
     measures, tables = empty(chunks * measure.ROW, np.uint32), empty(choose.TABLES, np.uint32)
     off = empty(0, kind) if residual is None else residual.view(kind).handle
     kept = given, found.starts, found.keys, found.values
-    work = numbers, widths, counted, measures, tables, plan, frame
+    work = numbers, widths, items, heads, counted, measures, tables, plan, frame
     launcher.launch(f"measure_chunks_{kind}", chunks, *kept, found.top, *work)
-    rest = numbers, widths, tables, plan, off, frame
+    rest = numbers, widths, items, heads, tables, plan, off, frame
     launcher.launch(f"write_chunks_{kind}", chunks, *kept, *rest)
     held = kept, work, gradient
     return DeviceFrame(launcher, frame, plan[: layout.TOLD], held, parts), found

@@ -14,7 +14,7 @@ from gcodec.format.elements import FLOAT32
 pytestmark = pytest.mark.cuda
 
 HOW = [{"seed": seed, "resident": resident} for seed, resident in SCHEDULES]
-PACKINGS = ("auto", "bitmap", "blocks", "coo", "delta", "rice")
+PACKINGS = ("auto", "bitmap", "blocks", "columns", "coo", "delta", "rice")
 RAW = "threshold:threshold=2"
 LEVELS = "reclog:threshold=2,per_octave=8,values=fixed"
 CODED = "reclog:threshold=2,per_octave=8"
@@ -374,8 +374,6 @@ OF_PARTS = {
     "no room": (f"{RAW},keys=blocks", np.full(9_000, 3, np.float32)),
     "ties": ("topk:k=70,keys=coo", np.ones(9_000, np.float32)),
     "one tie more": ("topk:k=70,keys=coo", np.float32(runs([71]) > 0)),
-    "columns": (f"{RAW},keys=auto", gradient(9_000).reshape(90, 100)),
-    "columns alone": (f"{RAW},keys=columns", gradient(9_000).reshape(90, 100)),
     "levels of so many bits": ("reclog:ratio=0.01,bits=4,keys=coo", gradient(9_000)),
     "all": ("signum:keys=coo", gradient(900)),
     "nothing": ("topk:k=9,keys=coo", gradient(0)),

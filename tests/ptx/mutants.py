@@ -22,6 +22,8 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+import gcodec
+
 from . import compiled, launch
 
 LIMIT = 1 << 25
@@ -43,6 +45,7 @@ def test_module(file):
 U32, F32 = (np.uint32,), (np.float32,)
 PLACES = [(np.uint32, shift) for shift in (0, 1)]
 PACKINGS = [("auto",), ("delta",), ("rice",), ("blocks",), ("bitmap",), ("coo",)]
+BY_COLUMNS = [("columns", ("raw", gcodec.Raw(), "auto"))]
 FED_BACK = [
     ("threshold:threshold=4,keys=coo", np.float32),
     ("reclog:threshold=4,per_octave=4,values=fixed,keys=blocks", np.float32),
@@ -52,6 +55,13 @@ FED_BACK = [
 MIXED = [("topk",), ("reclog:per_octave=4",)]
 FRAMES = [
     ("test_frames", "test_edges_of_blocks_and_empty_chunks", PACKINGS),
+    ("test_columns", "test_columns_and_other_packings", BY_COLUMNS),
+    ("test_columns", "test_row_lengths", [("auto",)]),
+    ("test_columns", "test_long_rows", [(65_535,), (65_536,)]),
+    ("test_columns", "test_many_pieces", [(255,), (256,)]),
+    ("test_columns", "test_as_many_columns_as_an_entry_can_say", [(0,), (1,)]),
+    ("test_columns", "test_when_listing_columns_pays", [()]),
+    ("test_columns", "test_no_key_or_one_or_all", [("columns",)]),
     ("test_frames", "test_blocks_of_many_words", [()]),
     ("test_frames", "test_as_many_gaps_of_each_bit_length", [()]),
     ("test_frames", "test_a_chunk_of_more_words_than_threads", [("blocks",), ("coo",)]),

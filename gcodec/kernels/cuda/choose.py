@@ -1,4 +1,4 @@
-"""Which packings are smallest, and the codes for them (spec section 13) on CUDA.
+"""Which packings of keys are smallest, and the codes for them (spec section 13) on CUDA.
 
 Device functions that one thread block calls once all chunks are measured. What it finds goes to
 `measures`, a row for each chunk, and to `tables`, uint32: codes of keys, then, by the number of a
@@ -8,16 +8,17 @@ value, its place in the codebook and its code. These two it reads again after an
 import numpy as np
 
 from ...format.directory import BLOCK, OFFSET_BITS
-from ...format.ids import MAX_VALUE_RICE, SECTION_ENTRY, ValueCodec
+from ...format.ids import SECTION_ENTRY
 from . import codes, measure, planes
-from .measure import CLASSES, DELTA, KEY, KEY_HIGH, NUMBERS, VALUE, VALUE_HIGH
-from .warps import FULL, largest, position, total
+from .measure import CLASSES, COLUMN_CLASSES, COLUMNS, DELTA, KEY, KEY_HIGH, N_COLUMNS, NUMBERS
+from .warps import FULL, position, total
 
 GROUPS = 26
 """Of densities: bit lengths of positions for each key."""
 
 TOGETHER = GROUPS
-"""The row of all groups, in counts and lengths."""
+"""The row of all groups, in counts and lengths; in lengths, those of gaps of places among active
+columns and of gaps of columns follow."""
 
 KEY_CODES = CLASSES * CLASSES
 PLACES, CODES = np.uint64(KEY_CODES), np.uint64(KEY_CODES + NUMBERS)
@@ -36,16 +37,11 @@ EIGHT, SIX = np.uint64(8), np.uint64(6)
 CLASS, ROW, WARPS, STEP = (
     np.uint64(number) for number in (CLASSES, measure.ROW, planes.WARPS, planes.THREADS)
 )
-ALL_NUMBERS, ALL_GROUPS = np.uint64(NUMBERS), np.uint64(TOGETHER)
+ALL_GROUPS = np.uint64(TOGETHER)
 WARP_SCRATCH = np.uint64(codes.scratch_of(CLASSES))
 CODE_BITS, SECTION_BITS = np.uint64(4 * CLASSES), np.uint64(8 * SECTION_ENTRY)
-LEVEL_CODE_BITS, OFFSET = np.uint64(4), np.uint64(OFFSET_BITS)
-FIXED, RICE, SIGN, HUFFMAN = (
-    np.uint64(codec)
-    for codec in (ValueCodec.FIXED, ValueCodec.RICE, ValueCodec.SIGN, ValueCodec.HUFFMAN)
-)
-SIGNED = np.uint64(ValueCodec.SIGNED_FIXED - ValueCodec.FIXED)
-"""What a signed codec's id has more than the other's."""
+OFFSET, FOUR = np.uint64(OFFSET_BITS), np.uint64(4)
+BYTE = np.uint32(255)
 
 
 def offsets(cuda):
@@ -73,39 +69,52 @@ def keys(cuda):
         return bit_length(min(n - (chunk << log2), ONE << log2) // count)
 
     @cuda.jit(device=True, forceinline=True)
-    def count_gaps(starts, measures, where, chosen, counts):
-        """Classes of all gaps, or of the chunks that have codes, by group and together."""
+    def count_gaps(starts, measures, where, chosen, by_columns, counts):
+        """Classes of all gaps, or of the chunks that have codes, by group and together.
+
+        By columns, those of places are the first row, and those of columns the second.
+        """
         i, lane, chunk = np.uint64(cuda.threadIdx.x), np.uint64(lane_of()), np.uint64(warp_of())
+        codec = np.uint32(COLUMNS) if by_columns else np.uint32(DELTA)
         while i < np.uint64(COUNTS):
             counts[i] = ZERO
             i += STEP
         cuda.syncthreads()
         while chunk + ONE < np.uint64(starts.size):
             count, row = starts[chunk + ONE] - starts[chunk], chunk * ROW
-            if count > ZERO and (not chosen or measures[row + KEY] == np.uint32(DELTA)):
-                own = np.uint64(measures[row + lane])
-                if own > ZERO:
-                    group = group_of(where, chunk, count)
-                    cuda.atomic.add(counts, group * CLASS + lane, own)
-                    cuda.atomic.add(counts, ALL_GROUPS * CLASS + lane, own)
+            if count > ZERO and (not chosen or measures[row + KEY] & BYTE == codec):
+                if not by_columns:
+                    own = np.uint64(measures[row + lane])
+                    if own > ZERO:
+                        group = group_of(where, chunk, count)
+                        cuda.atomic.add(counts, group * CLASS + lane, own)
+                        cuda.atomic.add(counts, ALL_GROUPS * CLASS + lane, own)
+                elif measures[row + N_COLUMNS] > np.uint32(0):
+                    at = row + COLUMN_CLASSES + lane
+                    cuda.atomic.add(counts, lane, np.uint64(measures[at]))
+                    cuda.atomic.add(counts, CLASS + lane, np.uint64(measures[at + CLASS]))
             chunk += WARPS
         cuda.syncthreads()
 
     @cuda.jit(device=True, forceinline=True)
-    def make_codes(counts, lengths, scratch, found):
-        """A code for each group that occurs, or one; their number, and whether it is one.
+    def make_codes(counts, lengths, out, scratch, found):
+        """A code for each row that occurs, and its bits.
 
-        Lengths of other groups are anything, and nothing comes of them.
+        Lengths of other rows are anything, and nothing comes of them.
         """
         group, lane, own = np.uint64(warp_of()), lane_of(), np.uint64(warp_of()) * WARP_SCRATCH
         while group <= ALL_GROUPS:
             at, bits = group * CLASS, ZERO
             if cuda.any_sync(FULL, counts[at + np.uint64(lane)] > ZERO):
-                bits = make_lengths(counts, at, CLASS, lengths, at, scratch, own)
+                bits = make_lengths(counts, at, CLASS, lengths, out + at, scratch, own)
             if lane == np.uint32(0):
                 found[group] = bits
             group += WARPS
         cuda.syncthreads()
+
+    @cuda.jit(device=True, forceinline=True)
+    def count_codes(found):
+        """A code for each group that occurs, or one; their number, and whether it is one."""
         number, bits, group = ZERO, ZERO, ZERO
         while group < ALL_GROUPS:
             if found[group] > ZERO:
@@ -116,7 +125,30 @@ def keys(cuda):
         return ONE if one else number, one
 
     @cuda.jit(device=True, forceinline=True)
-    def use(starts, measures, where, lengths, found, one, chosen):
+    def number_of(found, group, one):
+        """Of a group's code."""
+        number, other = ZERO, ZERO
+        while other < group and not one:
+            if found[other] > ZERO:
+                number += ONE
+            other += ONE
+        return number
+
+    @cuda.jit(device=True, forceinline=True)
+    def over_columns(measures, row, count, columns, lengths):
+        """Bits of codes over active columns, and words of all."""
+        lane = np.uint64(lane_of())
+        at, code = row + COLUMN_CLASSES + lane, (ALL_GROUPS + ONE) * CLASS + lane
+        high = np.uint64(measures[at]) * np.uint64(lengths[code])
+        high += np.uint64(measures[at + CLASS]) * np.uint64(lengths[code + CLASS])
+        high = add_lanes(high)
+        pieces = np.uint64(measures[row + measure.N_PIECES])
+        rests = np.uint64(measures[row + measure.COLUMN_RESTS])
+        size = TWO * pieces + index_words(count + columns) + words(high) + words(rests)
+        return high, size
+
+    @cuda.jit(device=True, forceinline=True)
+    def use(codecs, starts, measures, where, lengths, found, one, chosen):
         """What codes take in each chunk; and a code for it, if it is smaller or was chosen.
 
         The sum of this thread's chunks' words, with and without codes.
@@ -126,11 +158,8 @@ def keys(cuda):
         while chunk + ONE < np.uint64(starts.size):
             count, row = starts[chunk + ONE] - starts[chunk], chunk * ROW
             if count > ZERO:
-                group, number, other = group_of(where, chunk, count), ZERO, ZERO
-                while other < group:
-                    if found[other] > ZERO and not one:
-                        number += ONE
-                    other += ONE
+                group = group_of(where, chunk, count)
+                parameter = number_of(found, group, one)
                 if one:
                     group = ALL_GROUPS
                 own = np.uint64(measures[row + np.uint64(lane)])
@@ -138,22 +167,33 @@ def keys(cuda):
                 high = add_lanes(high)
                 rests = np.uint64(measures[row + measure.REST_BITS])
                 size = index_words(count) + words(high) + words(rests)
+                columns = more = by_columns = ZERO
+                if allowed(codecs, COLUMNS):
+                    columns = np.uint64(measures[row + N_COLUMNS])
+                if columns > ZERO:
+                    more, by_columns = over_columns(measures, row, count, columns, lengths)
                 least = np.uint64(measures[row + measure.PLAIN_WORDS])
-                codec = np.uint64(measures[row + measure.PLAIN])
+                codec, takes = np.uint64(measures[row + measure.PLAIN]), least
                 if chosen:
-                    takes = measures[row + KEY] & np.uint32(255) == np.uint32(DELTA)
+                    codec = np.uint64(measures[row + KEY] & BYTE)
                 else:  # the lower id on ties
-                    takes = size < least or (size == least and codec > np.uint64(DELTA))
+                    if size < takes or (size == takes and codec > np.uint64(DELTA)):
+                        codec, takes = np.uint64(DELTA), size
+                    if columns > ZERO and by_columns < takes:
+                        codec = np.uint64(COLUMNS)
+                bits = ZERO
+                if codec == np.uint64(DELTA):
+                    takes, bits = size, high
+                    codec |= parameter << EIGHT
+                elif codec == np.uint64(COLUMNS):
+                    takes, bits = by_columns, more
+                    codec |= np.uint64(measures[row + measure.N_PIECES]) << EIGHT
                 cuda.syncwarp()
                 if lane == np.uint32(0):
                     plain += least
-                    coded += size if takes else least
-                    kind, bits = np.uint64(measures[row + measure.PLAIN]), ZERO
-                    if takes and chosen:
-                        kind, bits = np.uint64(DELTA) | number << EIGHT, high
-                    elif takes:
-                        kind = np.uint64(DELTA)
-                    measures[row + KEY], measures[row + KEY_HIGH] = np.uint32(kind), np.uint32(bits)
+                    coded += takes
+                    measures[row + KEY] = np.uint32(codec)
+                    measures[row + KEY_HIGH] = np.uint32(bits)
             chunk += WARPS
         return coded, plain
 
@@ -181,16 +221,18 @@ def keys(cuda):
             chunk += STEP
 
     @cuda.jit(device=True, forceinline=True)
-    def keep_codes(lengths, found, one, tables):
+    def keep_codes(lengths, found, one, number, more, tables):
+        """Those of groups, or one, then those of columns."""
         i = np.uint64(cuda.threadIdx.x)
-        while i < np.uint64(COUNTS):
-            group, symbol, number, other = i // CLASS, i % CLASS, ZERO, ZERO
-            while other < group:
-                if found[other] > ZERO and not one:
-                    number += ONE
-                other += ONE
-            if one == (group == ALL_GROUPS) and found[group] > ZERO:
-                at = number * CLASS + symbol
+        while i < (ALL_GROUPS + ONE + more) * CLASS:
+            group, symbol = i // CLASS, i % CLASS
+            if group > ALL_GROUPS:
+                wanted, row = True, number + group - ALL_GROUPS - ONE
+            else:
+                wanted = one == (group == ALL_GROUPS) and found[group] > ZERO
+                row = number_of(found, group, one)
+            if wanted:
+                at = row * CLASS + symbol
                 tables[at] = word_of(lengths, group * CLASS, CLASS, symbol)
             i += STEP
 
@@ -199,205 +241,32 @@ def keys(cuda):
         if not allowed(codecs, DELTA):
             settle(starts, measures)
             return ZERO
-        others = codecs & ~(ONE << np.uint64(DELTA)) != ZERO
-        number, one, stage = ZERO, False, ZERO
-        coded = plain = ZERO
-        while stage < TWO:
-            count_gaps(starts, measures, where, stage != ZERO, counts)
-            number, one = make_codes(counts, lengths, scratch, found)
-            coded, plain = use(starts, measures, where, lengths, found, one, stage != ZERO)
-            cuda.syncthreads()
+        of_codes = ONE << np.uint64(DELTA) | ONE << np.uint64(COLUMNS)
+        others, by_columns = codecs & ~of_codes != ZERO, allowed(codecs, COLUMNS)
+        number, one, more = ZERO, False, ZERO
+        coded = plain = stage = ZERO
+        while stage < FOUR:  # codes of columns and of others, then again for those that have them
+            chosen, columns = stage >= TWO, stage & ONE == ZERO
+            if by_columns or not columns:
+                count_gaps(starts, measures, where, chosen, columns, counts)
+                out = (ALL_GROUPS + ONE) * CLASS if columns else ZERO
+                make_codes(counts, lengths, out, scratch, found)
+                if columns:
+                    more = TWO if found[0] > ZERO else ZERO
+                else:
+                    number, one = count_codes(found)
+                    coded, plain = use(codecs, starts, measures, where, lengths, found, one, chosen)
+                cuda.syncthreads()
             stage += ONE
-        if others and number > ZERO:
+        n_codes = number + more
+        if others and n_codes > ZERO:
             coded, plain = share(coded, plain, found)
-            if plain << SIX <= (coded << SIX) + SECTION_BITS + CODE_BITS * number:
-                number = ZERO
-        if number == ZERO:
+            if plain << SIX <= (coded << SIX) + SECTION_BITS + CODE_BITS * n_codes:
+                n_codes = ZERO
+        if n_codes == ZERO:
             settle(starts, measures)
         else:
-            keep_codes(lengths, found, one, tables)
-        return number
-
-    return choose
-
-
-def values(cuda):
-    """Device function: choose the packing of each chunk's values.
-
-    Returns whether levels carry signs, how many occur, and whether there is a code. On return the
-    first NUMBERS of `counts` say how often each number occurs, and its lengths are those of
-    `lengths`, by place, from NUMBERS on if levels carry signs.
-    """
-    add_lanes, (lane_of, warp_of) = total(cuda), position(cuda)
-    find_largest = largest(cuda, np.uint64)
-    words, bit_length, index_words = measure.words_of(cuda), codes.bits_of(cuda), offsets(cuda)
-    make_lengths, word_of = codes.lengths(cuda), codes.word(cuda)
-
-    @cuda.jit(device=True, forceinline=True)
-    def count_numbers(starts, counted, counts):
-        thread, chunk, own = np.uint64(cuda.threadIdx.x), ZERO, ZERO
-        while chunk + ONE < np.uint64(starts.size):
-            own += np.uint64(counted[chunk * ALL_NUMBERS + thread])
-            chunk += ONE
-        counts[thread] = own
-        cuda.syncthreads()
-
-    @cuda.jit(device=True, forceinline=True)
-    def sort(counts, numbers, lengths, signed):
-        """Places by frequency of so many numbers, or of their levels, and counts by place.
-
-        Counts by place are the second of `counts`, the third if signed, and places by number the
-        third of `lengths`, or the fourth. How many occur.
-        """
-        thread, used, shift = np.uint64(cuda.threadIdx.x), ZERO, ONE - signed
-        own, place, other = ZERO, ZERO, ZERO
-        by_place, places = (ONE + signed) * ALL_NUMBERS, (TWO + signed) * ALL_NUMBERS
-        counts[by_place + thread] = ZERO
-        own = counts[thread]
-        if signed == ZERO:
-            own += counts[thread ^ ONE]
-        cuda.syncthreads()
-        while other < numbers:
-            count = counts[other]
-            if signed == ZERO:
-                count += counts[other ^ ONE]
-            if count > ZERO:
-                used += ONE
-                if count > own or (count == own and other >> shift < thread >> shift):
-                    place += ONE
-            other += ONE << shift
-        lengths[places + thread] = np.uint32(place)
-        if own > ZERO:  # a level by both of its numbers, which say the same
-            cuda.atomic.max(counts, by_place + place, own)
-        return used
-
-    @cuda.jit(device=True, forceinline=True)
-    def code_both(counts, lengths, scratch, found, used, used_signed):
-        """Codes of levels and of numbers by the first warp; the bits that each takes."""
-        which = ZERO
-        while which < TWO:
-            size = used_signed if which else used
-            size = max((size + CLASS - ONE) // CLASS, ONE) * CLASS
-            at, out = (ONE + which) * ALL_NUMBERS, which * ALL_NUMBERS
-            if warp_of() == np.uint32(0):
-                bits = make_lengths(counts, at, size, lengths, out, scratch, ZERO)
-                if lane_of() == np.uint32(0):
-                    found[TWO + which] = bits
-            which += ONE
-        cuda.syncthreads()
-        return found[TWO], found[TWO + ONE]
-
-    @cuda.jit(device=True, forceinline=True)
-    def fit_rice(counted, row, numbers, lengths, places, count):
-        """The first parameter that costs least, and the unary bits."""
-        parameter, unary, k, best = ZERO, ZERO, ZERO, ~ZERO
-        while k <= np.uint64(MAX_VALUE_RICE):
-            shifted, number = ZERO, np.uint64(lane_of())
-            while number < numbers:
-                symbol = np.uint64(lengths[places + number])
-                shifted += np.uint64(counted[row + number]) * (symbol >> k)
-                number += CLASS
-            shifted = add_lanes(shifted) + count
-            if shifted + k * count >= best:
-                break
-            best, parameter, unary = shifted + k * count, k, shifted
-            k += ONE
-        return parameter, unary
-
-    @cuda.jit(device=True, forceinline=True)
-    def try_chunk(counted, row, numbers, count, lengths, signed, coded):
-        """Fields of the smallest packing of a chunk, and bits of value high; words of it without
-        a code, and with one."""
-        number, high, low, huffman = np.uint64(lane_of()), ZERO, ZERO, ZERO
-        places, own = (TWO + signed) * ALL_NUMBERS, signed * ALL_NUMBERS
-        while number < numbers:
-            held = np.uint64(counted[row + number])
-            if held > ZERO:
-                symbol = np.uint64(lengths[places + number])
-                high, low = max(high, symbol), max(low, ALL_NUMBERS - symbol)
-                huffman += held * np.uint64(lengths[own + symbol])
-            number += CLASS
-        high, low = find_largest(high), ALL_NUMBERS - find_largest(low)
-        huffman = add_lanes(huffman)
-        parameter, unary = fit_rice(counted, row, numbers, lengths, places, count)
-        size, more = max(bit_length(high), signed), signed * SIGNED
-        signs = (ONE - signed) * words(count)
-        takes = signs + words(count * size)
-        fields, bits = (FIXED + more) | size << EIGHT, ZERO
-        if signs + words(unary) + words(count * parameter) < takes:
-            takes = signs + words(unary) + words(count * parameter)
-            fields, bits = (RICE + more) | parameter << EIGHT, unary
-        if signed == ZERO and low == high and signs < takes:
-            takes, fields, bits = signs, SIGN | low << np.uint64(16), ZERO
-        with_code = signs + index_words(count) + words(huffman)
-        if coded and with_code < takes:
-            fields, bits = HUFFMAN + more, huffman
-        return fields, bits, takes, min(takes, with_code)
-
-    @cuda.jit(device=True, forceinline=True)
-    def try_all(starts, measures, counted, numbers, lengths, signed, coded, found):
-        """Write fields of all chunks; words of them without a code, and with one."""
-        if cuda.threadIdx.x == 0:
-            found[0], found[1] = ZERO, ZERO
-        cuda.syncthreads()
-        chunk, plain, with_code = np.uint64(warp_of()), ZERO, ZERO
-        while chunk + ONE < np.uint64(starts.size):
-            count = starts[chunk + ONE] - starts[chunk]
-            if count > ZERO:
-                row = chunk * ALL_NUMBERS
-                fields, bits, takes, also = try_chunk(
-                    counted, row, numbers, count, lengths, signed, coded
-                )
-                plain += takes
-                with_code += also
-                if lane_of() == np.uint32(0):
-                    measures[chunk * ROW + VALUE] = np.uint32(fields)
-                    measures[chunk * ROW + VALUE_HIGH] = np.uint32(bits)
-            chunk += WARPS
-        if lane_of() == np.uint32(0):
-            cuda.atomic.add(found, 0, plain)
-            cuda.atomic.add(found, 1, with_code)
-        cuda.syncthreads()
-        plain, with_code = found[0], found[1]
-        cuda.syncthreads()
-        return plain, with_code
-
-    @cuda.jit(device=True, forceinline=True)
-    def choose(
-        kept, bits, numbers, starts, measures, counted, tables, counts, lengths, scratch, found
-    ):
-        thread = np.uint64(cuda.threadIdx.x)
-        count_numbers(starts, counted, counts)
-        used = sort(counts, numbers, lengths, ZERO)
-        used_signed = sort(counts, numbers, lengths, ONE)
-        cuda.syncthreads()
-        cost, cost_signed = code_both(counts, lengths, scratch, found, used, used_signed)
-        each = bits + LEVEL_CODE_BITS
-        fewer = cost_signed + each * used_signed + kept // EIGHT < cost + each * used + kept
-        signed, coded, occur, best, stage = ZERO, False, used, ~ZERO, ZERO
-        while stage < TWO + ONE:  # two trials, and the better one again with its code
-            if stage != ONE or fewer:
-                trial = signed if stage == TWO else stage
-                plain, with_code = try_all(
-                    starts, measures, counted, numbers, lengths, trial, coded, found
-                )
-                if stage < TWO:
-                    levels = used_signed if trial else used
-                    section = ((levels + ONE) // TWO + EIGHT - ONE) // EIGHT * EIGHT
-                    section = (section << (TWO + ONE)) + SECTION_BITS
-                    pays = (with_code << SIX) + section < plain << SIX
-                    takes = (with_code << SIX) + section if pays else plain << SIX
-                    takes += levels * bits
-                    if takes < best:
-                        best, signed, occur = takes, trial, levels
-                        coded = pays
-            stage += ONE
-        place = np.uint64(lengths[(TWO + signed) * ALL_NUMBERS + thread])
-        tables[PLACES + thread] = np.uint32(place)
-        if coded and counts[thread] > ZERO:
-            size = (occur + CLASS - ONE) // CLASS * CLASS
-            code = word_of(lengths, signed * ALL_NUMBERS, size, place)
-            tables[CODES + thread] = code
-        return signed, occur, coded
+            keep_codes(lengths, found, one, number, more, tables)
+        return n_codes
 
     return choose

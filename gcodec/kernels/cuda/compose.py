@@ -7,7 +7,7 @@ codes and lays the frame out; in the second, each writes a chunk, and the last o
 
 import numpy as np
 
-from . import checksum, choose, codes, layout, measure, planes
+from . import checksum, choose, codes, columns, layout, levels, measure, planes
 from .choose import CODES, COUNTS, FOUND, LENGTHS, PLACES, SCRATCH
 from .layout import BITS, CHUNK_LOG2, FIXED, HALF, HEAD, LEVELS, ONE, TWO, ZERO
 from .measure import NUMBERS
@@ -70,6 +70,8 @@ def measure_chunks(cuda, memory, kind):
     starts, keys, values, top : from `collect`
     numbers : uint32[room], becomes 2 * level + sign; none if values go as they are
     widths : uint32[room // BLOCK + chunks], for blocks of keys
+    items : uint32[2 * room], heads : uint64[2 * (chunks + tensors)], for keys over active columns;
+        none if these are not looked for
     counted : uint32[chunks, NUMBERS], for numbers; none if they are not counted
     measures : uint32[chunks, ROW]; tables : uint32[TABLES]
     plan : uint64[PLAN], zeroed; its first TOLD words become WRITTEN, the words of the frame and how
@@ -77,9 +79,10 @@ def measure_chunks(cuda, memory, kind):
     frame : uint64, large enough whatever was collected
     """
     levels_of, number_of = quantizer(cuda, kind)
-    measure_keys, choose_keys = measure.keys(cuda), choose.keys(cuda)
-    choose_values, lay_out = choose.values(cuda), layout.write(cuda)
-    bit_length, arrive = codes.bits_of(cuda), memory.arrive
+    measure_keys, measure_columns = measure.keys(cuda), columns.keys(cuda)
+    choose_keys, choose_values = choose.keys(cuda), levels.values(cuda)
+    lay_out, bit_length, arrive = layout.write(cuda), codes.bits_of(cuda), memory.arrive
+    allowed = measure.is_allowed(cuda)
 
     @cuda.jit(device=True, forceinline=True)
     def measure_values(values, first, count, facts, begin, n_levels, numbers, shared, counted, at):
@@ -100,8 +103,9 @@ def measure_chunks(cuda, memory, kind):
             counted[at + thread] = shared[COUNTED + thread]
 
     def kernel(
-        facts, starts, keys, values, top, numbers, widths, counted, measures, tables, plan, frame
-    ):
+        facts, starts, keys, values, top, numbers, widths, items, heads, counted, measures, tables,
+        plan, frame,
+    ):  # fmt: skip
         counts = cuda.shared.array(COUNTS, np.uint64)
         lengths = cuda.shared.array(LENGTHS, np.uint32)
         scratch = cuda.shared.array(SCRATCH, np.uint64)
@@ -129,6 +133,11 @@ def measure_chunks(cuda, memory, kind):
                 keys, first, count, length, facts[layout.KEY_WIDTH], facts[layout.KEYS], widths,
                 place, lengths, sums, measures, chunk * ROW,
             )  # fmt: skip
+            if allowed(facts[layout.KEYS], measure.COLUMNS):
+                measure_columns(
+                    facts, keys, first, count, length, chunk, items, heads, lengths, sums, measures,
+                    scratch, counts,
+                )  # fmt: skip
         if n_levels > ZERO:
             measure_values(
                 values, first, count, facts, begin, n_levels, numbers, lengths, counted,
@@ -165,8 +174,8 @@ def measure_chunks(cuda, memory, kind):
 def write_chunks(cuda, memory, kind):
     """Kernel: planes and checks, a thread block for each chunk.
 
-    facts, starts, keys, values, numbers, widths, tables : as for `measure_chunks`, which came
-        before
+    facts, starts, keys, values, numbers, widths, items, heads, tables : as for `measure_chunks`,
+        which came before
     plan : uint64[PLAN]
     residual : kind[n], which what elements decode to is taken off from; or none
     frame : uint64
@@ -177,27 +186,39 @@ def write_chunks(cuda, memory, kind):
     write_blocks, write_bitmap = planes.blocks(cuda), planes.bitmap(cuda)
     words, index_words = measure.words_of(cuda), choose.offsets(cuda)
     of_values, arrive = layout.value_words(cuda), memory.arrive
+    find_heads = columns.heads(cuda)
     sign = np.uint64(np.dtype(kind).itemsize * 8 - 1)
     add, as_float, as_bits = memory.add, memory.as_float, memory.as_bits
 
     @cuda.jit(device=True, forceinline=True)
+    def gap_over_columns(items, first, j, n_columns, n_codes):
+        """A gap of columns or of places, and the number of its code."""
+        if j < n_columns:
+            return np.uint64(items[first + j]), n_codes - ONE
+        half = np.uint64(items.size) >> ONE
+        return np.uint64(items[half + first + j - n_columns]), n_codes - TWO
+
+    @cuda.jit(device=True, forceinline=True)
     def code_of(j, what):
         """Of a gap's class, the rest of a gap, or a value; in unary if there is no code."""
-        plane, keys, numbers, tables, first, coded, parameter = what
+        plane, keys, numbers, items, tables, first, coded, parameter, n_columns, n_codes = what
         if plane == VALUE_HIGH:
             number = np.uint64(numbers[first + j])
             if coded:
                 entry = np.uint64(tables[CODES + number])
                 return entry >> np.uint64(5) << HALF | entry & np.uint64(31)
             return ONE << HALF | (np.uint64(tables[PLACES + number]) >> parameter) + ONE
-        skip = between(keys, first, j)
+        if n_columns > ZERO:
+            gap, parameter = gap_over_columns(items, first, j, n_columns, n_codes)
+        else:
+            gap = between(keys, first, j) + ONE
         if not coded:
-            return ONE << HALF | (skip >> parameter) + ONE
-        size = bit_length(skip + ONE)
+            return ONE << HALF | ((gap - ONE) >> parameter) + ONE
+        size = bit_length(gap)
         if plane == KEY_HIGH:
             entry = np.uint64(tables[(parameter << np.uint64(5)) + size])
             return entry >> np.uint64(5) << HALF | entry & np.uint64(31)
-        return ((skip + ONE) ^ (ONE << (size - ONE))) << HALF | size - ONE
+        return (gap ^ (ONE << (size - ONE))) << HALF | size - ONE
 
     @cuda.jit(device=True, forceinline=True)
     def key_of(keys, place, what):
@@ -242,33 +263,35 @@ def write_chunks(cuda, memory, kind):
 
     @cuda.jit(device=True, forceinline=True)
     def write_all_codes(
-        keys, numbers, tables, first, count, codec, parameter, value, value_parameter, ends, frame,
-        sums,
+        keys, numbers, items, tables, first, count, codec, parameter, n_columns, n_codes, value,
+        value_parameter, ends, frame, sums,
     ):  # fmt: skip
         """Planes of codes and unary numbers: of classes, of values, of rests."""
         index, high, value_index, value_high, low = ends
         plane = ZERO
         while plane <= VALUE_HIGH:
-            of_value, is_delta = plane == VALUE_HIGH, codec == layout.DELTA
+            of_value, is_delta = plane == VALUE_HIGH, codec == layout.DELTA or n_columns > ZERO
             is_rice = value == layout.RICE or value == layout.SIGNED_RICE
             is_code = value == layout.HUFFMAN or value == layout.SIGNED_HUFFMAN
             wanted = is_delta or (codec == layout.KEY_RICE and plane == KEY_HIGH)
-            coded, start, at, argument = is_delta, high, index, parameter
+            coded, start, at, argument, size = is_delta, high, index, parameter, count + n_columns
             if plane == KEY_LOW:
                 start = low
             if of_value:
                 wanted, coded = is_rice or is_code, is_code
-                start, at, argument = value_high, value_index, value_parameter
+                start, at, argument, size = value_high, value_index, value_parameter, count
             if wanted:
                 indexed = coded and plane != KEY_LOW
-                what = plane, keys, numbers, tables, first, coded, argument
-                write_codes(what, count, not coded, indexed, frame, at, start, sums)
+                what = (
+                    plane, keys, numbers, items, tables, first, coded, argument, n_columns, n_codes,
+                )  # fmt: skip
+                write_codes(what, size, not coded, indexed, frame, at, start, sums)
             plane += ONE
 
     @cuda.jit(device=True, forceinline=True)
     def write_planes(
-        facts, keys, values, numbers, widths, tables, first, count, chunk, entry, word, units,
-        frame, sums,
+        facts, keys, values, numbers, widths, items, heads, tables, n_codes, first, count, chunk,
+        entry, word, units, frame, sums,
     ):  # fmt: skip
         """All of a chunk."""
         spare = np.uint64(cuda.threadIdx.x)
@@ -278,9 +301,13 @@ def write_chunks(cuda, memory, kind):
         counts, told = frame[entry + ONE], frame[entry + TWO]
         codec, parameter = told >> HALF & np.uint64(255), told >> np.uint64(40) & np.uint64(255)
         value, value_parameter = told >> np.uint64(48) & np.uint64(255), told >> np.uint64(56)
-        index_size = ZERO
+        index_size = of_heads = n_columns = ZERO
         if codec == layout.DELTA:
             index_size = index_words(count)
+        elif codec == layout.COLUMNS:
+            n_columns = frame[entry + layout.THREE] >> np.uint64(16) & np.uint64(0xFFFF)
+            of_heads = TWO * parameter
+            index_size = of_heads + index_words(count + n_columns)
         elif codec == layout.BLOCKS:
             index_size = words((count + planes.ITEMS - ONE) // planes.ITEMS * planes.FIELD_WIDTH)
         signs, value_index, upper, lower = of_values(
@@ -302,10 +329,16 @@ def write_chunks(cuda, memory, kind):
         elif codec == layout.COO or (codec == layout.KEY_RICE and parameter > ZERO):
             what = first, codec == layout.KEY_RICE
             write_keys(keys, first, count, what, parameter, frame, low)
-        ends = word, high, index_at, upper_at, low
+        elif codec == layout.COLUMNS:
+            _, head = find_heads(facts, chunk)
+            spare = np.uint64(cuda.threadIdx.x)
+            while spare < of_heads:
+                frame[word + spare] = heads[head + spare]
+                spare += STEP
+        ends = word + of_heads, high, index_at, upper_at, low
         write_all_codes(
-            keys, numbers, tables, first, count, codec, parameter, value, value_parameter, ends,
-            frame, sums,
+            keys, numbers, items, tables, first, count, codec, parameter, n_columns, n_codes, value,
+            value_parameter, ends, frame, sums,
         )  # fmt: skip
         field = ZERO
         while field < TWO:  # signs, then the fields of values
@@ -321,7 +354,9 @@ def write_chunks(cuda, memory, kind):
                 write_values(values, first, count, what, width, frame, start)
             field += ONE
 
-    def kernel(facts, starts, keys, values, numbers, widths, tables, plan, residual, frame):
+    def kernel(
+        facts, starts, keys, values, numbers, widths, items, heads, tables, plan, residual, frame
+    ):
         sums = cuda.shared.array(SUMS, np.uint64)
         last = cuda.shared.array(1, np.uint64)
         if plan[layout.STATE] == np.uint64(layout.NOT_TAKEN):
@@ -334,8 +369,8 @@ def write_chunks(cuda, memory, kind):
         word, units = plan[layout.START] + TWO * (placed & LOW_32), placed >> HALF
         if count > ZERO:
             write_planes(
-                facts, keys, values, numbers, widths, tables, first, count, chunk, entry, word,
-                units, frame, sums,
+                facts, keys, values, numbers, widths, items, heads, tables, plan[layout.N_CODES],
+                first, count, chunk, entry, word, units, frame, sums,
             )  # fmt: skip
         if residual.size:
             points = ZERO

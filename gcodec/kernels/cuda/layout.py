@@ -2,8 +2,8 @@
 
 What kernels are told of a recipe, a shape and a call are *facts*, uint64 words: those named here,
 then HEAD_WORDS of a header, the rows of TENSORS and DIMS, the magnitude patterns at which each
-level but the first begins, and the patterns of the levels. What the next kernel and the host are
-told is the *plan*.
+level but the first begins, the patterns of the levels, and where tensors are. What the next kernel
+and the host are told is the *plan*.
 """
 
 import numpy as np
@@ -21,12 +21,14 @@ LOW, LEAST, MOST, STEP = range(4)
 and the step."""
 
 CHUNK_LOG2, INFINITY, KEYS, KEY_WIDTH, BITS, LEVELS, FIXED, WHOLE, ROWS, DIMS = range(4, 14)
+MATRICES, MATRICES_AT = 14, 15
 """Of a recipe and a shape: the logarithm of a chunk, the pattern from which on there is no number,
 a bit for each codec that keys may have, bits of a position, bits of an element, levels or 0 if
 values go as they are, whether numbers of values have one width, whether a chunk may be better off
-whole, words of TENSORS, and of DIMS."""
+whole, words of TENSORS, and of DIMS; how many tensors columns are looked for in, and where the
+first position and the row length, or 0, of each are."""
 
-FACTS = 14
+FACTS = 16
 HEAD_WORDS = HEADER_SIZE // 8
 WRITTEN, NOT_TAKEN = 1, 2
 """What is told of a frame. What is not taken (nothing is finite, there is no room, other elements
@@ -34,11 +36,12 @@ were collected than the selector meant, too many levels, or a chunk better off w
 written."""
 
 STATE, SIZE, KEPT, START, META, DIRECTORY, MEASURED, DONE, FIRST_LEVEL, N_LEVELS = range(10)
+N_CODES = 10
 """Of the plan: what is told, the words of the frame, how many elements it holds; where the payload
 starts; words after the header and before that; where entries of chunks are; how many blocks have
-ended, of either kernel; the levels that are needed."""
+ended, of either kernel; the levels that are needed; codes of keys."""
 
-PLAN = 10
+PLAN = 11
 TOLD = 3
 """Words of the plan that the host is told."""
 
@@ -67,10 +70,11 @@ _SECTIONS_SHIFT, _KIND_SHIFT = (
 _SECTIONS_MASK = ~(np.uint64(0xFFFF) << _SECTIONS_SHIFT)
 _KIND_CHANGE = np.uint64(FrameKind.SPARSE ^ FrameKind.DENSE) << _KIND_SHIFT
 
-ALL, BITMAP, COO, KEY_RICE, DELTA, BLOCKS = (
+ALL, BITMAP, COO, KEY_RICE, DELTA, BLOCKS, COLUMNS = (
     np.uint64(codec)
     for codec in (
-        KeyCodec.ALL, KeyCodec.BITMAP, KeyCodec.COO, KeyCodec.RICE, KeyCodec.DELTA, KeyCodec.BLOCKS
+        KeyCodec.ALL, KeyCodec.BITMAP, KeyCodec.COO, KeyCodec.RICE, KeyCodec.DELTA, KeyCodec.BLOCKS,
+        KeyCodec.COLUMNS,
     )
 )  # fmt: skip
 RAW, RICE, HUFFMAN, SIGNED_FIXED, SIGNED_RICE, SIGNED_HUFFMAN = (
@@ -139,6 +143,12 @@ def entries(cuda):
         if told & BYTE == DELTA:
             rests = np.uint64(measures[row + measure.REST_BITS])
             takes = index_words(count) + words(high) + words(rests)
+        columns = ZERO
+        if told & BYTE == COLUMNS:
+            columns = np.uint64(measures[row + measure.N_COLUMNS])
+            rests = np.uint64(measures[row + measure.COLUMN_RESTS])
+            takes = TWO * (told >> EIGHT) + index_words(count + columns)
+            takes += words(high) + words(rests)
         value, value_high = RAW, ZERO
         if facts[FIXED] != ZERO:
             value = SIGNED_FIXED | width << EIGHT
@@ -157,7 +167,7 @@ def entries(cuda):
         frame[entry + ONE] = count | high << HALF
         codecs = told | (value & np.uint64(0xFFFF)) << np.uint64(16)
         frame[entry + TWO] = value_high | codecs << HALF
-        frame[entry + THREE] = value >> np.uint64(16)
+        frame[entry + THREE] = value >> np.uint64(16) | columns << np.uint64(16)
         return (takes >> ONE) + ONE
 
     @cuda.jit(device=True, forceinline=True)
@@ -312,7 +322,7 @@ def write(cuda):
                 frame[_KIND] ^= _KIND_CHANGE
             plan[SIZE], plan[KEPT], plan[START] = size, kept, start
             plan[META], plan[DIRECTORY] = start - BEFORE_SECTIONS, directory
-            plan[FIRST_LEVEL], plan[N_LEVELS] = first_level, n_levels
+            plan[FIRST_LEVEL], plan[N_LEVELS], plan[N_CODES] = first_level, n_levels, n_codes
             plan[STATE] = np.uint64(WRITTEN) if sound else np.uint64(NOT_TAKEN)
 
     return lay_out

@@ -25,14 +25,22 @@ KEY, KEY_HIGH, VALUE, VALUE_HIGH = (np.uint64(CLASSES + i) for i in (6, 7, 8, 9)
 """As in the directory: codec and parameter of keys, bits of key high; codec, parameter and base of
 values, bits of value high."""
 
-ROW = CLASSES + 10
+N_COLUMNS, N_PIECES, COLUMN_RESTS = (np.uint64(CLASSES + i) for i in (10, 11, 12))
+"""Active columns, or 0 if the chunk cannot be written by them; its pieces, and bits of the gaps of
+both below their leading ones."""
+
+COLUMN_CLASSES = np.uint64(CLASSES + 13)
+"""Gaps of each bit length, of places among active columns, then of columns."""
+
+ROW = CLASSES + 13 + 2 * CLASSES
 NUMBERS = 256
 """Numbers of values, level and sign, that are counted."""
 
-ALL, BITMAP, COO, KEY_RICE, DELTA, BLOCKS = (
+ALL, BITMAP, COO, KEY_RICE, DELTA, BLOCKS, COLUMNS = (
     int(codec)
     for codec in (
-        KeyCodec.ALL, KeyCodec.BITMAP, KeyCodec.COO, KeyCodec.RICE, KeyCodec.DELTA, KeyCodec.BLOCKS
+        KeyCodec.ALL, KeyCodec.BITMAP, KeyCodec.COO, KeyCodec.RICE, KeyCodec.DELTA, KeyCodec.BLOCKS,
+        KeyCodec.COLUMNS,
     )
 )  # fmt: skip
 ZERO, ONE = np.uint64(0), np.uint64(1)

@@ -123,12 +123,21 @@ def _frames(table: dict[str, Entry]) -> None:
         kept = (all_of, f"const {some}", f"const {name}[::1]")
         table[f"measure_chunks_{name}"] = Entry(
             lambda cuda, memory, kind=kind: compose.measure_chunks(cuda, memory, kind),
-            (all_of, *kept, f"const {top}[::1]", *[some] * 5, WORDS, WORDS),
+            (all_of, *kept, f"const {top}[::1]", *[some] * 3, WORDS, *[some] * 3, WORDS, WORDS),
             planes.THREADS,
         )
         table[f"write_chunks_{name}"] = Entry(
             lambda cuda, memory, kind=kind: compose.write_chunks(cuda, memory, kind),
-            (all_of, *kept, *[f"const {some}"] * 3, WORDS, f"{name}[::1]", WORDS),
+            (
+                all_of,
+                *kept,
+                *[f"const {some}"] * 3,
+                all_of,
+                f"const {some}",
+                WORDS,
+                f"{name}[::1]",
+                WORDS,
+            ),
             planes.THREADS,
         )
 

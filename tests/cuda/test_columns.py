@@ -1,0 +1,210 @@
+"""Keys over the active columns of matrices, on a device: the CPU's bytes, in the same launches."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+from ptx.compiled import SCHEDULES
+from ptx.host import OnDevice, host_device
+
+import gcodec
+
+pytestmark = pytest.mark.cuda
+
+HOW = [{"seed": seed, "resident": resident} for seed, resident in SCHEDULES]
+QUANTIZERS = (
+    ("raw", gcodec.Raw(), "auto"),
+    ("levels", gcodec.ReciprocalLog(per_octave=8), "fixed"),
+    ("coded", gcodec.ReciprocalLog(per_octave=8), "auto"),
+)
+PACKINGS = ("columns", "auto")
+
+
+class Some(gcodec.Threshold):
+    """Says how much it keeps, so that chunks have the size that goes with it."""
+
+    def __init__(self, density):
+        super().__init__(2.0)
+        self.kept = density
+
+    def density(self, n):
+        return self.kept
+
+
+class Largest(gcodec.TopK):
+    """The same, of exactly the largest, for which there is room however many they are."""
+
+    def __init__(self, k, density):
+        super().__init__(k=k)
+        self.kept = density
+
+    def density(self, n):
+        return self.kept
+
+
+def matrix(rows, width, active, share, seed=0):
+    """Numbers above 2 in some columns, and few elsewhere; flat."""
+    rng = np.random.default_rng(seed)
+    on = np.zeros((rows, width), bool)
+    on[:, rng.permutation(width)[:active]] = True
+    on &= rng.random(on.shape) < share
+    numbers = rng.uniform(2.1, 30, on.shape) * rng.choice([-1, 1], on.shape)
+    return np.where(on, numbers, 0).astype(np.float32).reshape(-1)
+
+
+def check(array, keys="columns", quantize=QUANTIZERS[0], how=HOW[1], density=0.75, **what):
+    """What inspection says of a frame that was made on the device as the CPU makes it."""
+    k = np.count_nonzero(array)
+    select = Largest(int(k), density) if k else Some(density)
+    codec = gcodec.Codec(select, quantize[1], keys=keys, values=quantize[2])
+    with host_device(**how) as device:
+        frame = codec.encode_on_device(OnDevice(array), **what)
+        assert frame.stored == k
+    assert [name.partition("_uint")[0] for name in device[0].launched][-2:] == [
+        "measure_chunks", "write_chunks",
+    ]  # fmt: skip
+    expected = codec.encode(array, **what)
+    assert frame.get().tobytes() == expected.tobytes()
+    return gcodec.inspect(expected)
+
+
+WIDTHS = (2, 3, 31, 32, 33, 63, 64, 65, 127, 128, 129, 255, 256, 257, 511, 513, 1_023, 1_025)
+
+
+@pytest.mark.parametrize("keys", PACKINGS)
+def test_row_lengths(keys):
+    """Of words, of two words, and one more or fewer; rows that chunks cut, and a last one cut."""
+    seen = set()
+    for number, width in enumerate(WIDTHS):
+        array = matrix(9_000 // width + 1, width, max(width // 9, 1), 0.7, width)
+        how, quantize = HOW[number % len(HOW)], QUANTIZERS[number % len(QUANTIZERS)]
+        seen |= set(check(array.reshape(-1, width), keys, quantize, how).key_codecs)
+    assert "columns" in seen
+
+
+@pytest.mark.parametrize("width", [8_191, 16_384, 32_769, 65_534, 65_535, 65_536])
+def test_long_rows(width):
+    """Of as many words as four of each thread, and of too many."""
+    active = np.random.default_rng(width).permutation(width)[:300]
+    active = np.append(active, [0, width - 1])
+    rows = max((1 << 17) // width, 8)
+    array = np.zeros((rows, width), np.float32)
+    array[:, active] = np.random.default_rng(0).uniform(2.1, 30, (rows, active.size))
+    said = check(array, density=0.001)
+    assert ("columns" in said.key_codecs) == (width < 65_536)
+
+
+@pytest.mark.parametrize("quantize", QUANTIZERS, ids=[name for name, *_ in QUANTIZERS])
+@pytest.mark.parametrize("keys", PACKINGS)
+def test_columns_and_other_packings(keys, quantize):
+    """Matrices and what is none, by turns: chunks of each kind, and of both."""
+    rng, parts, layout = np.random.default_rng(3), [], []
+    for number, size in enumerate((5, 4_100, 0, 8_192, 1, 700, 12_000, 127, 129)):
+        width = (0, 50, 9, 128, 1, 7, 300, 0, 3)[number]
+        if width > 1:
+            size -= size % width
+            own = matrix(size // width, width, max(width // 8, 1), 0.6, number)
+            layout.append((f"w{number}", (size // width, width)))
+        else:
+            own = np.where(rng.random(size) < 0.1, rng.uniform(2.1, 30, size), 0)
+            layout.append((f"b{number}", (size,)))
+        parts.append(own.astype(np.float32))
+    array = np.concatenate(parts)
+    for how in HOW:
+        said = check(array, keys, quantize, how, tensors=layout, name="bucket")
+        assert {"columns"} < set(said.key_codecs)
+
+
+@pytest.mark.parametrize("number", [1, 127, 254, 255, 256, 600])
+def test_many_pieces(number):
+    """Of matrices and of what is none, by turns: at most 255 in a chunk."""
+    parts, layout = [], []
+    for piece in range(number):
+        if piece % 2:
+            parts.append(np.full(2, 3, np.float32))
+            layout.append((f"b{piece}", (2,)))
+        else:
+            own = np.zeros((60, 40), np.float32)
+            own[:, piece % 40] = own[:, (piece + 7) % 40] = 5 + np.arange(60) % 7
+            own[3] = 0
+            parts.append(own.reshape(-1))
+            layout.append((f"w{piece}", (60, 40)))
+    array = np.concatenate(parts)
+    for density in (0.001, 0.1):
+        said = check(array, density=density, tensors=layout)
+        assert ("columns" in said.key_codecs) == (number <= 255 or density == 0.1)
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_as_many_columns_as_an_entry_can_say(more):
+    """65,535 of a chunk, of several matrices; and so many items that threads turn often."""
+    wanted, parts, layout = (1 << 16) - 1 + more, [], []
+    for number, columns in enumerate((30_000, 20_000, wanted - 50_000)):
+        own = np.zeros((5, 60_000), np.float32)
+        own[:, np.sort(np.random.default_rng(number).permutation(60_000)[:columns])] = 3
+        parts.append(own.reshape(-1))
+        layout.append((f"w{number}", own.shape))
+    said = check(np.concatenate(parts), density=0.001, tensors=layout)
+    assert ("columns" in said.key_codecs) == (more <= 0)
+
+
+def test_when_listing_columns_pays():
+    """Pieces of two rows and nearly, and of as many columns as just pay, or do not."""
+    seen = set()
+    for rows, width, active in product((1, 2, 3, 4), (30, 64, 200), (1, 2, 5, 20)):
+        array = matrix(rows, width, active, 1, rows)
+        seen |= set(check(array.reshape(rows, width)).key_codecs)
+        tensors = [("a", (rows, width)), ("b", (width - 1,))]
+        check(np.append(array, np.zeros(width - 1, np.float32)), tensors=tensors)
+    for keep in range(20, 140, 3):
+        array = matrix(keep, 64, 6, 0.9, keep)
+        seen |= set(check(array.reshape(-1, 64)).key_codecs)
+    assert seen == {"columns", "delta"}
+
+
+@pytest.mark.parametrize("keys", PACKINGS)
+def test_no_key_or_one_or_all(keys):
+    for shape in ((64, 100), (4_096, 2), (3, 3), (1, 2)):
+        for array in (np.zeros(shape), np.full(shape, 3), np.eye(*shape) * 3):
+            check(array.astype(np.float32), keys, QUANTIZERS[1])
+            check(-array.astype(np.float32), keys, QUANTIZERS[2], HOW[2])
+
+
+@pytest.mark.parametrize("keys", PACKINGS)
+@pytest.mark.parametrize("kind", ["float16", "float64"])
+def test_types(kind, keys):
+    array = matrix(100, 90, 9, 0.8).reshape(100, 90).astype(kind)
+    assert set(check(array, keys, QUANTIZERS[0]).key_codecs) == {"columns"}
+
+
+def test_more_chunks_than_threads():
+    array = matrix(258 * 64, 64, 5, 0.7)
+    said = check(array.reshape(-1, 64), "auto")
+    assert said.header["n_chunks"] == 258
+    assert "columns" in said.key_codecs
+
+
+def test_both_codes_of_columns_or_neither():
+    """Chunks that would be smaller by columns, but not by as much as a section of codes."""
+    codes = set()
+    for active, keys in product(range(1, 12), PACKINGS):
+        array = matrix(64, 64, active, 0.9, active)
+        said = check(array.reshape(-1, 64), keys)
+        codes.add((keys, said.section_bytes.get("KEYCODES", 0) // 16))
+    assert ("auto", 0) in codes
+    assert {("auto", 2), ("columns", 2)} <= codes
+
+
+def test_residuals():
+    """What is sent is taken off, and nothing else."""
+    array = matrix(300, 100, 9, 0.8).reshape(300, 100)
+    codec = gcodec.get_codec("reclog:threshold=2,per_octave=4,keys=columns")
+    ours, theirs = gcodec.ErrorFeedback(codec), gcodec.ErrorFeedback(codec)
+    with host_device():
+        for step in range(2):
+            frame = theirs.encode("w", OnDevice(array), step=step)
+            assert frame.tobytes() == ours.encode("w", array, step=step).tobytes()
+            ours.commit("w")
+            theirs.commit("w")
+        left = (memory.state_dict()["w"]["residual"].tobytes() for memory in (ours, theirs))
+        assert next(left) == next(left)
