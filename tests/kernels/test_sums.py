@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from strategies import same_bits
 
 from gcodec.kernels import cpu, reference
-from gcodec.kernels.cpu.sums import TILE
+from gcodec.kernels.cpu import sums
+from gcodec.kernels.cpu.sums import STREAMED, TILE
 
 ROOM = 40
 
@@ -57,6 +58,36 @@ def test_both_backends_give_the_sum_in_order(n, chunk_log2, densities, divisor, 
         kernels.put_sums(*what)
         assert same_bits(out, expected)
         assert np.isnan(room).sum() == 2 * ROOM
+
+
+@given(
+    n=st.sampled_from([1, 15, 16, 17, 100, STREAMED, STREAMED + 1, 3 * STREAMED - 5]),
+    start=st.integers(0, 17),
+    chunk_log2=st.sampled_from([6, 11, 12, 24]),
+    densities=st.lists(st.sampled_from([0.0, 0.01, 1.0]), min_size=1, max_size=3),
+    divisor=st.sampled_from([1, 3]),
+    kind=st.sampled_from([np.float32, np.float64]),
+    seed=st.integers(0, 2**32),
+)
+@settings(max_examples=60, deadline=None)
+def test_long_sums_go_past_the_caches(n, start, chunk_log2, densities, divisor, kind, seed):
+    """Wherever their lines start; an array that is not aligned to its elements does not."""
+    (keys, counts, values), dense = summands(
+        np.random.default_rng(seed), n, chunk_log2, densities, kind
+    )
+    expected, where = rank_order_sum(dense, divisor, kind), sums.LEAST_STREAMED
+    what = keys, counts, values, chunk_log2, 0, counts.shape[1], kind(divisor)
+    sums.LEAST_STREAMED = 0
+    try:
+        room = np.full(n + 2 * ROOM, np.nan, kind)
+        cpu.put_sums(*what, room[ROOM + start : ROOM + start + n])
+        assert same_bits(room[ROOM + start : ROOM + start + n], expected)
+        assert np.isnan(room).sum() == 2 * ROOM
+        odd = np.zeros(room.nbytes, np.uint8)[start : start + expected.nbytes].view(kind)
+        cpu.put_sums(*what, odd)
+        assert same_bits(odd, expected)
+    finally:
+        sums.LEAST_STREAMED = where
 
 
 def test_ranges_of_chunks_make_the_whole():

@@ -7,10 +7,18 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .jit import inner, kernel
-from .vector import data_of
+from .vector import LINE_BITS, data_of, load, store
 
 TILE = 1 << 14
 """Elements that are cleared and summed at a time, while they are in the cache."""
+
+STREAMED = 1 << 12
+"""The same where they are summed beside their place, and written past the caches then."""
+
+LEAST_STREAMED = 1 << 23
+"""Bytes of a sum that goes past them: a CPU reads what it is to overwrite, unless told not to."""
+
+LINE = LINE_BITS // 8
 
 
 def put_sums(keys, counts, values, chunk_log2, begin, end, divisor, out):
@@ -23,12 +31,16 @@ def put_sums(keys, counts, values, chunk_log2, begin, end, divisor, out):
     places = np.array(
         [(k.ctypes.data, v.ctypes.data) for k, v in zip(keys, values, strict=True)], np.uint64
     )
-    _put_sums(places, counts, chunk_log2, begin, end, divisor, out)
+    start = out.ctypes.data
+    ahead = start % LINE // out.itemsize  # elements that a line has before those of `out`
+    streamed = out.nbytes >= LEAST_STREAMED and start % out.itemsize == 0
+    _put_sums(places, counts, chunk_log2, begin, end, divisor, ahead, streamed, out)
 
 
 @kernel
-def _put_sums(places, counts, chunk_log2, begin, end, divisor, out):
+def _put_sums(places, counts, chunk_log2, begin, end, divisor, ahead, streamed, out):
     """`put_sums` of arrays at addresses."""
+    room, lanes = np.zeros(STREAMED if streamed else 0, out.dtype), LINE // out.itemsize
     at, stop = np.zeros(len(places), np.int64), np.zeros(len(places), np.int64)
     for summand in range(len(places)):
         for chunk in range(begin):
@@ -36,21 +48,38 @@ def _put_sums(places, counts, chunk_log2, begin, end, divisor, out):
     no_keys = np.empty(0, np.uint32)
     for chunk in range(begin, end):
         first = chunk << chunk_log2
-        last = min(first + (1 << chunk_log2), out.size)
+        own = out[first : min(first + (1 << chunk_log2), out.size)]
         for summand in range(len(places)):
             at[summand] = stop[summand]
             stop[summand] += counts[summand, chunk]
-        for start in range(first, last, TILE):
-            tile = out[start : min(start + TILE, last)]
-            _sum_tile(places, at, stop, no_keys, start - first, tile)
-            if divisor != 1:
-                _divide(tile, divisor)
+        _sum_chunk(places, at, stop, no_keys, divisor, (ahead + first) % lanes, room, own)
+
+
+@inner
+def _sum_chunk(places, at, stop, no_keys, divisor, ahead, room, out):
+    """The sum of elements `at[i]` to `stop[i]` of summands, by way of `room` if there is any.
+
+    Apart from its caller, who counts references: each count waits for what goes past the caches.
+    """
+    streamed, lanes = room.size > 0, LINE // out.itemsize
+    step, start = room.size if streamed else TILE, 0
+    while start < out.size:
+        behind = min(start + step - (start + ahead) % lanes, out.size)  # a line ends there
+        there = out[start:behind]
+        tile = room[: there.size] if streamed else there
+        if not streamed:
+            _clear(there)
+        _sum_tile(places, at, stop, no_keys, start, tile)
+        if divisor != 1:
+            _divide(tile, divisor)
+        if streamed:
+            _move(tile, there, min(-(start + ahead) % lanes, there.size), lanes)
+        start = behind
 
 
 @inner
 def _sum_tile(places, at, stop, no_keys, base, tile):
-    """The sum of elements `base` on of a chunk, of which summand i has those from `at[i]` on."""
-    _clear(tile)
+    """Add elements `base` on of a chunk to zeros; summand i has those from `at[i]` on."""
     size = np.uint64(tile.size)
     for summand in range(len(places)):
         keys, values, j = places[summand, 0], places[summand, 1], at[summand]
@@ -67,6 +96,38 @@ def _sum_tile(places, at, stop, no_keys, base, tile):
 def _divide(numbers, divisor):
     for i in range(numbers.size):
         numbers[i] /= divisor
+
+
+@inner
+def _move(tile, there, first, lanes):
+    """`there[:] = tile`, and zeros to `tile`.
+
+    Past the caches, but for parts of lines; element `first` starts a line.
+    """
+    last = first + (there.size - first) // lanes * lanes
+    for i in range(first, last, lanes):
+        _move_line(tile, there, i)
+    for i in range(first):
+        there[i], tile[i] = tile[i], 0
+    for i in range(last, there.size):
+        there[i], tile[i] = tile[i], 0
+
+
+@intrinsic
+def _move_line(typing_context, source, target, start):
+    """`_move` of `source[start:][:line]` to what is a whole line of the target's."""
+    signature = types.void(source, target, types.intp)
+
+    def generate(context, builder, sig, args):
+        given, there = (data_of(context, builder, sig.args[i], args[i]) for i in (0, 1))
+        lanes = LINE_BITS // sig.args[1].dtype.bitwidth
+        line = load(builder, given, args[2], lanes)
+        stored = store(builder, line, there, args[2], LINE)
+        stored.set_metadata("nontemporal", builder.module.add_metadata([ir.IntType(32)(1)]))
+        store(builder, line.type([0.0] * lanes), given, args[2])
+        return context.get_dummy_value()
+
+    return signature, generate
 
 
 @intrinsic
