@@ -35,13 +35,15 @@ NAME: Final = 15
 SHAPES: Final = 16
 """How many tensors have elements."""
 NEXT: Final = 17
-"""The magnitude that is collected from next time, since the last ones were much alike; or 0."""
+"""The magnitude that is collected from next time, since the last ones told of each other; or 0."""
 LAST: Final = 18
 """The least magnitude that was kept of as many as are wanted, last time; or 0."""
-PAUSE: Final = 19
+GROWTH: Final = 19
+"""How much larger it was than the time before."""
+PAUSE: Final = 20
 """How many times not to rely on that, after it was wrong:"""
 PAUSED: Final = 15
-ALLOWED: Final = 20
+ALLOWED: Final = 21
 """From here on: whether each codec of keys may be used. Then: where each of these tensors starts,
 and the length of its rows or 0; the head, up to a whole word; where the ranges of all levels but
 the first start, and the levels, up to a whole word."""

@@ -12,6 +12,7 @@ import numpy as np
 from ..plans import (
     CHUNK_LOG2,
     FIXED,
+    GROWTH,
     LAST,
     LEVELS,
     MORE_WORK,
@@ -208,19 +209,25 @@ def _limits(values, floor, facts):
 
 @inner
 def _remember(facts, limit, floor, kept):
-    """Where to collect from next time: as far below the limit as some more than enough take.
+    """Where to collect from next time: below the limit that the last ones let expect, as far as
+    some more than enough take, or as they would have been wrong this time; unless that is far.
 
-    If limits are much alike from one time to the next; see `NEXT`.
+    The last limit, and more by what it grew if it grew about as much before: limits do while
+    residuals fill up. See `NEXT`.
     """
-    k, last = facts[WANTED], facts[LAST]
-    facts[LAST], facts[NEXT] = limit, 0
+    k, last, before = facts[WANTED], facts[LAST], facts[GROWTH]
+    growth = limit - last if last else 0
+    facts[LAST], facts[GROWTH], facts[NEXT] = limit, growth, 0
     if facts[PAUSE]:
         facts[PAUSE] -= 1
     elif last and k >= LEAST_REMEMBERED:
         each = (limit - floor) / (kept - k)
-        gap = max(each * (k >> 4), 4.0 * abs(limit - last))
+        steady = abs(growth - before) < abs(growth)
+        off = abs(growth - before) if steady else abs(growth)
+        gap = max(each * (k >> 4), 4.0 * off)
         if gap <= each * (k >> 2):
-            facts[NEXT] = max(limit - np.int64(gap), 1)
+            expected = limit + growth if steady else limit
+            facts[NEXT] = max(expected - np.int64(gap), 1)
 
 
 @inner
