@@ -22,8 +22,9 @@ from ..select import TopK
 from .communicator import Communicator
 
 PROBES: Final = 8
-FIRST_PROBE, LAST_PROBE = 1 << 15, 1 << 21
+FIRST_PROBE, LAST_PROBE = 1 << 13, 1 << 21
 PROBE_SECONDS: Final = 5e-3
+"""How much longer a message must take than a shorter one, for what that says of a byte to count."""
 TRIES: Final = 3
 SAMPLE: Final = 1 << 18
 
@@ -149,15 +150,29 @@ def measure(communicator: Communicator, kernels: ModuleType, backend: str) -> Co
     """Measure a network and the codec: all ranks together, some milliseconds."""
     own = np.array([_codec_seconds(kernels, backend), _number_seconds()])
     latency = min(_slowest(communicator, 8) for _ in range(PROBES))
-    size = FIRST_PROBE
-    while True:
-        seconds = min(_slowest(communicator, size) for _ in range(TRIES))
-        if seconds >= PROBE_SECONDS or size >= LAST_PROBE:
-            break
-        size *= 4
-    byte = max(seconds - latency, 1e-9) / (size * max(communicator.size - 1, 1))
+    byte = _byte_seconds(communicator)
     kept, number = _largest(communicator, own)
     return Costs(latency, byte, float(kept), float(number))
+
+
+def _byte_seconds(communicator: Communicator) -> float:
+    """By how much an exchange takes longer for each byte more that leaves a rank.
+
+    From two lengths: what both take, which a busy core or a long way may make far more than a byte
+    does, says nothing of bytes, nor does what a network lets through at once.
+    """
+    size, seconds = FIRST_PROBE, _fastest(communicator, FIRST_PROBE)
+    while True:
+        longer = 4 * size
+        more = _fastest(communicator, longer)
+        if more - seconds >= PROBE_SECONDS or longer >= LAST_PROBE:
+            return max(more - seconds, 1e-9) / ((longer - size) * max(communicator.size - 1, 1))
+        size, seconds = longer, more
+
+
+def _fastest(communicator: Communicator, size: int) -> float:
+    """The least seconds of some exchanges."""
+    return min(_slowest(communicator, size) for _ in range(TRIES))
 
 
 def _slowest(communicator: Communicator, size: int) -> float:
