@@ -28,7 +28,8 @@ def start(exchange: Exchange) -> Iterable[Bytes]:
 
 def finish(exchange: Exchange, frames: Iterable[Bytes]) -> list[Part]:
     """Check frames as they arrive."""
-    for rank, frame in enumerate(frames):
+    exchange.prove_own()
+    for rank, frame in exchange.arrivals(frames):
         if rank not in exchange.contents:
             exchange.admit(rank, frame)
     contents = [exchange.contents[rank] for rank in range(exchange.size)]

@@ -1,6 +1,6 @@
 """Sum or mean of every rank's gradient, through a codec, with the same bits on every rank."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from time import perf_counter
 from typing import Any, Final, Literal
@@ -10,14 +10,13 @@ from numpy.typing import NDArray
 
 from .. import arrays
 from ..arrays import Gradient, Numbers
-from ..codec import Codec
 from ..errors import Mismatch, StateError
 from ..feedback import ErrorFeedback
 from ..format.elements import FLOAT32
 from ..format.frame import Frame
 from ..kernels import load
 from ..policy import Policy
-from ..request import Layout, Origin, origin
+from ..request import Layout
 from . import allgather, dense, gtopk, hierarchical, oktopk, plain, quantized, split
 from .communicator import RIDES, Communicator
 from .costs import MODELS, Costs, Load, Plan, choose, measure
@@ -33,7 +32,7 @@ from .exchange import NOTHING, Bytes, Call, Exchange, sum_type
 from .memory import Feedback
 from .outcome import Outcome
 from .parts import Part
-from .pending import FORMS, Pending, Wanted
+from .pending import FORMS, Pending, Wanted, origin_of
 
 Algorithm = Callable[[Exchange], list[Part]]
 ALGORITHMS: Final[dict[str, Algorithm]] = {
@@ -57,8 +56,7 @@ NO_GRADIENT: Final = Gradient(arrays.read_only(np.empty(0, FLOAT32.pattern)), FL
 def check_algorithm(algorithm: str, feedback: Feedback | None) -> None:
     """Refuse an algorithm that there is not, or that has no use for a memory."""
     if algorithm != AUTO and algorithm not in ALGORITHMS:
-        names = ", ".join((*ALGORITHMS, AUTO))
-        raise ValueError(f"algorithm is one of {names}, not {algorithm!r}")
+        raise ValueError(f"algorithm is one of {', '.join((*ALGORITHMS, AUTO))}, not {algorithm!r}")
     if algorithm == "plain" and feedback is not None:
         raise ValueError("plain sends everything and leaves no residual: leave feedback out")
 
@@ -242,7 +240,7 @@ class Allreduce:
                 arrays.output(out, element, gradient.bits.size, shapes, exact=False)
                 result = out
             codec = self.codec.at(name, gradient.bits.size, step)
-            whence = partial(_origin, codec, name, gradient.shape, step, tensors)
+            whence = partial(origin_of, codec, name, gradient.shape, step, tensors)
             if self.algorithm in WITHOUT_FRAME:
                 whence()  # refuses what an encoder would
             elif self.feedback is not None:
@@ -257,6 +255,7 @@ class Allreduce:
             failure = error
         self._account(0, perf_counter() - started)
         memories = [(self.feedback, name)] if self.feedback is not None and frame.size else []
+        exchange = None
         try:
             if failure is not None:
                 self._agree(self._describe(failure), failure)
@@ -265,10 +264,12 @@ class Allreduce:
             between = partial(self._between, name, gradient, step, tensors)
             exchange = Exchange(self._communicator, call, memories, between)
             rider = frame if at_once and self._rides(frame) else NOTHING
-            exchange.agreed(self._agree(mine, None, np.asarray(rider), exchange.admit))
+            exchange.agreed(self._agree(mine, None, np.asarray(rider), exchange))
             self._plan = self._choose(exchange)
             finish = self._begin(exchange, self._plan.algorithm)
         except BaseException:
+            if exchange is not None:
+                exchange.leave()
             for memory, opened in memories:
                 memory.rollback(opened)
             raise
@@ -337,15 +338,18 @@ class Allreduce:
         mine: NDArray[np.uint8],
         failure: Exception | None = None,
         rider: Bytes = NOTHING,
-        admit: Callable[[int, Bytes], None] | None = None,
+        exchange: Exchange | None = None,
     ) -> NDArray[np.void]:
         """All ranks' descriptors, once they agree; frames that come with them are admitted."""
-        heads = []
-        announced = self._communicator.announce(mine, rider)
-        for rank, (head, frame) in enumerate(announced):
+        heads, announced = [], self._communicator.announce(mine, rider)
+        arriving: Iterable[tuple[int, tuple[Bytes, Bytes]]] = enumerate(announced)
+        if exchange is not None and rider.size:
+            exchange.prove_own()
+            arriving = exchange.arrivals(announced)
+        for rank, (head, frame) in arriving:
             heads.append(head)
-            if frame.size and admit is not None:
-                admit(rank, frame)
+            if frame.size and exchange is not None:
+                exchange.admit(rank, frame)
             if rank == self._communicator.rank:
                 self.bytes_sent += head.size + frame.size
         everyone = received(heads)
@@ -390,10 +394,3 @@ class Allreduce:
         finally:
             self.bytes_sent += heads.bytes_sent - before[0]
             self.codec_seconds += heads.codec_seconds - before[1]
-
-
-def _origin(
-    codec: Codec, name: str, shape: tuple[int, ...], step: int, tensors: Layout | None
-) -> Origin:
-    """What a frame of a tensor says about where it comes from."""
-    return origin(codec.recipe(), name, shape, step, tensors)

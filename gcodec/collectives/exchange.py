@@ -5,7 +5,7 @@ returns the sum in parts. What may fail on one rank goes through `attempt`: the 
 the others up to the next `agree`, where all of them raise the same error.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from time import perf_counter
 from typing import Any, NamedTuple, TypeVar
 from zlib import crc32
@@ -86,6 +86,8 @@ class Exchange:
         self.failure: Exception | None = None
         self.outdated: list[tuple[ErrorFeedback, str]] = []
         self.contents: dict[int, Sound | None] = {}
+        self._own: list[Sound | None] = []
+        self._leaving: list[Iterator[Any]] = []
         self._inner: list[Outcome] = []
 
     def agreed(self, descriptors: NDArray[np.void]) -> None:
@@ -169,7 +171,28 @@ class Exchange:
 
     def admit(self, rank: int, frame: Bytes) -> None:
         """A whole frame of a rank, proved into `contents` unless something has failed before."""
-        self.contents[rank] = self.attempt(self._prove, rank, frame, self.n)
+        if rank == self.rank and self._own:
+            self.contents[rank] = self._own[0]
+        else:
+            self.contents[rank] = self.attempt(self._prove, rank, frame, self.n)
+
+    def arrivals(self, received: Iterable[Result]) -> Iterator[tuple[int, Result]]:
+        """What comes from each rank; what this one sends need not have left: `leave` sees to it."""
+        arriving = iter(received)
+        self._leaving.append(arriving)
+        return zip(range(self.size), arriving, strict=False)
+
+    def leave(self) -> None:
+        """Wait until all has left that others wait for."""
+        while self._leaving:
+            for _ in self._leaving.pop():
+                pass
+
+    def prove_own(self) -> None:
+        """Prove this rank's frame, for `admit`, while those of the others are on their way."""
+        if not self._own:
+            own = np.asarray(self.frame)
+            self._own.append(self.attempt(self._prove, self.rank, own, self.n))
 
     def prove(self, frames: Iterable[Bytes], length: int) -> list[Sound] | None:
         """Frames of `length` elements, proved as they arrive; all are received in any case."""

@@ -15,7 +15,7 @@ from ..decoder import Content
 from ..errors import NonFiniteError, StateError
 from ..format.frame import Frame
 from ..quantize import Raw
-from ..request import Origin
+from ..request import Layout, Origin, origin
 from ..select import Threshold
 from .exchange import Exchange
 from .outcome import Outcome
@@ -104,6 +104,7 @@ class Pending:
                 self._outcome.failed(exchange.failure or error)
             raise
         finally:
+            exchange.leave()
             self._account(exchange.bytes_sent, exchange.codec_seconds)
         exchange.commit(final=not late)
         if late:
@@ -166,3 +167,10 @@ class _Finite:
     def __call__(self, top: int) -> None:
         if top >= self.infinity:
             raise NonFiniteError("the sum is not finite, so no frame can hold it: ask for dense")
+
+
+def origin_of(
+    codec: Codec, name: str, shape: tuple[int, ...], step: int, tensors: Layout | None
+) -> Origin:
+    """What a frame of a tensor says about where it comes from."""
+    return origin(codec.recipe(), name, shape, step, tensors)
