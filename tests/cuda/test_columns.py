@@ -139,8 +139,8 @@ def test_many_pieces(number):
 def test_as_many_columns_as_an_entry_can_say(more):
     """65,535 of a chunk, of several matrices; and so many items that threads turn often."""
     wanted, parts, layout = (1 << 16) - 1 + more, [], []
-    for number, columns in enumerate((30_000, 20_000, wanted - 50_000)):
-        own = np.zeros((5, 60_000), np.float32)
+    for number, columns in enumerate((*[15_000] * 4, wanted - 60_000)):
+        own = np.zeros((3, 60_000), np.float32)
         own[:, np.sort(np.random.default_rng(number).permutation(60_000)[:columns])] = 3
         parts.append(own.reshape(-1))
         layout.append((f"w{number}", own.shape))

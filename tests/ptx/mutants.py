@@ -26,7 +26,7 @@ import gcodec
 
 from . import compiled, launch
 
-LIMIT = 1 << 25
+LIMIT = 1 << 26
 """Instructions after which a mutant is said to have no end."""
 
 WEAKER = {"lt": "le", "le": "lt", "gt": "ge", "ge": "gt", "lo": "ls", "hi": "hs"}
