@@ -1,8 +1,8 @@
 """Frames that are made whole on a CUDA device: three launches if the threshold is known.
 
 For what `kernels.cuda.compose` packs: keys by any packing, and values as they are or as levels of a
-logarithm. The bytes are those of the parts that `gcodec.encoder` puts
-together, which take over where anything is unusual.
+logarithm. The bytes are those of the parts that `gcodec.encoder` puts together, which take over
+where anything is unusual.
 """
 
 from collections.abc import Callable, Hashable

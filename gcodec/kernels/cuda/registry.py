@@ -129,17 +129,11 @@ def _frames(table: dict[str, Entry]) -> None:
         table[f"write_chunks_{name}"] = Entry(
             lambda cuda, memory, kind=kind: compose.write_chunks(cuda, memory, kind),
             (
-                all_of,
-                *kept,
-                *[f"const {some}"] * 3,
-                all_of,
-                f"const {some}",
-                WORDS,
-                f"{name}[::1]",
-                WORDS,
+                all_of, *kept, *[f"const {some}"] * 3, all_of, f"const {some}", WORDS,
+                f"{name}[::1]", WORDS,
             ),
             planes.THREADS,
-        )
+        )  # fmt: skip
 
 
 def _sketches(table: dict[str, Entry]) -> None:
