@@ -24,9 +24,9 @@ SIZES: Final = (64, 1 << 17)
 def warmup(codecs: Sequence[Policy] = (), dtypes: Sequence[Any] = ("float32",)) -> None:
     """Compile, or load from disk, all kernels that codecs need, so that no later call has to wait.
 
-    Compiling takes half a minute to two of CPU time, loading a second or less. Compiled kernels are
-    kept in `__pycache__` beside the package if that can be written, else in the user's cache
-    folder; without any such place each process compiles its own.
+    Compiling takes half a minute to one and a half of CPU time, loading a second or less. Compiled
+    kernels are kept in `__pycache__` beside the package if that can be written, else in the user's
+    cache folder; without any such place each process compiles its own.
 
     Parameters
     ----------

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .jit import helper, inner, kernel
+from .jit import frozen, helper, inner, kernel, viewed
 
 P1 = np.uint64(0x9E3779B185EBCA87)
 P2 = np.uint64(0xC2B2AE3D27D4EB4F)
@@ -28,9 +28,9 @@ def mix(lane, word):
     return _rotate(lane + word * P2, 31) * P1
 
 
-@helper
+@inner
 def _hash(data, seed):
-    words = data[: data.size // 8 * 8].view(np.uint64)
+    words = viewed(data[: data.size // 8 * 8], np.uint64)
     done = np.uint64(0)
     if data.size >= 32:
         a, b, c, d = lanes_of(seed)
@@ -83,13 +83,13 @@ def _spread(h):
 @kernel
 def xxh64(data, seed):
     """XXH64 of uint8[n] with a seed below 2**63."""
-    return _hash(data, np.uint64(seed))
+    return digest(data, np.uint64(seed))
 
 
-@inner
+@helper
 def digest(data, seed):
     """XXH64 of uint8[n] with a uint64 as seed, for other kernels."""
-    return _hash(data, seed)
+    return _hash(frozen(data), seed)
 
 
 @helper
@@ -107,4 +107,4 @@ def chunk_checks(payload, directory, first, checks):
     for i in range(directory.size):
         start = np.int64(directory[i].off16) * 16
         part = payload[start : start + np.int64(directory[i].len16) * 16]
-        checks[i] = _hash(part, np.uint64(first + i)) & np.uint64(0xFFFF_FFFF)
+        checks[i] = digest(part, np.uint64(first + i)) & np.uint64(0xFFFF_FFFF)

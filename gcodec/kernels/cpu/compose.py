@@ -14,7 +14,7 @@ from ..plans import (
     WRITTEN,
 )
 from .grid import FEW, grid_of, quantize, quantize_on
-from .jit import helper, inner, maker
+from .jit import helper, inner, maker, viewed
 from .layout import lay_out, levels_between, seal
 from .levels import count_levels
 from .measure import CLASSES, KEY_CODECS, measure_chunk
@@ -134,7 +134,7 @@ def finish(n, keys, values, joint, counts, low, high, facts, step, measured, fra
         n, keys, values, joint, counts, low, high, facts, step, measured, frame
     )
     if what == WRITTEN:
-        width, payload = values.itemsize * 8, frame[start:size].view(np.uint64)
+        width, payload = values.itemsize * 8, viewed(frame[start:size], np.uint64)
         write_chunks(
             0, counts.size, directory, rests, width, keys, columns, codes, joint, symbols, values,
             payload,

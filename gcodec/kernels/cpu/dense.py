@@ -4,7 +4,7 @@ import numpy as np
 
 from .bits import LOW_SIX, ONE, SIX, THREE, ZERO, window
 from .checksum import digest, digest_of_lanes, lanes_of, mix
-from .jit import inner, kernel, magnitude
+from .jit import inner, kernel, magnitude, viewed
 from .lanes import FASTEST, NONE, index_lanes, way_of
 from .quantize import cut, level_of
 from .selection import compensate, magnitude_max
@@ -23,7 +23,7 @@ def fields_are_sound(payload, directory, first, width, levels):
 
     Fields have so many bits, and are below `levels` unless that is 0.
     """
-    data = payload.view(np.uint8)
+    data = viewed(payload, np.uint8)
     for i in range(directory.size):
         start, stop = _span(directory[i])
         check = digest(data[8 * start : 8 * stop], np.uint64(first + i))
@@ -58,7 +58,7 @@ def _is_spare(words, end):
 def _largest(words, width, count):
     """The largest of so many fields."""
     if width == BYTE:
-        top, fields = np.uint8(0), words.view(np.uint8)[:count]
+        top, fields = np.uint8(0), viewed(words, np.uint8)[:count]
         for j in range(fields.size):
             top = max(top, fields[j])
         return np.uint64(top)
@@ -80,7 +80,7 @@ def put_fields(payload, directory, chunk_log2, width, table, out):
         start, stop = _span(directory[i])
         words, part = payload[start:stop], out[i << chunk_log2 :][: np.int64(directory[i].nnz)]
         if width == BYTE:
-            fields = words.view(np.uint8)
+            fields = viewed(words, np.uint8)
             for j in range(part.size):
                 part[j] = table[fields[j]]
         else:
@@ -98,7 +98,7 @@ def add_fields(payload, directory, chunk_log2, width, table, out):
         start, stop = _span(directory[i])
         words, part = payload[start:stop], out[i << chunk_log2 :][: np.int64(directory[i].nnz)]
         if width == BYTE:
-            fields = words.view(np.uint8)
+            fields = viewed(words, np.uint8)
             for j in range(part.size):
                 part[j] += table[fields[j]]
         else:
@@ -114,7 +114,7 @@ def put_values(payload, directory, chunk_log2, out):
     """`out[position] = value`, of patterns, as `put_fields`."""
     for i in range(directory.size):
         start, stop = _span(directory[i])
-        values, part = payload[start:stop].view(out.dtype), out[i << chunk_log2 :]
+        values, part = viewed(payload[start:stop], out.dtype), out[i << chunk_log2 :]
         for j in range(np.int64(directory[i].nnz)):
             part[j] = values[j]
 
@@ -124,7 +124,7 @@ def add_values(payload, directory, chunk_log2, scale, out):
     """`out[position] += value * scale`, of numbers, as `put_fields`."""
     for i in range(directory.size):
         start, stop = _span(directory[i])
-        values, part = payload[start:stop].view(out.dtype), out[i << chunk_log2 :]
+        values, part = viewed(payload[start:stop], out.dtype), out[i << chunk_log2 :]
         for j in range(np.int64(directory[i].nnz)):
             part[j] += values[j] * scale
 
@@ -164,7 +164,7 @@ def code_chunks_with(
     found = way_of(fastest, bits, boundaries, plain)
     cells = cut(boundaries)
     numbers = np.empty(min(1 << chunk_log2, bits.size), np.uint32)
-    small, data = np.empty(numbers.size, np.uint8), payload.view(np.uint8)
+    small, data = np.empty(numbers.size, np.uint8), viewed(payload, np.uint8)
     for i in range(directory.size):
         count, seed = np.int64(directory[i].nnz), np.uint64(first + i)
         start, stop = _span(directory[i])
@@ -184,11 +184,11 @@ def code_chunks_with(
             else:
                 own = numbers[:count]
                 if width == BYTE:
-                    _code_one_by_one(part, cells, plain, words.view(np.uint8))
+                    _code_one_by_one(part, cells, plain, viewed(words, np.uint8))
                 else:
                     _code_one_by_one(part, cells, plain, own)
                     write_fields(own, width, words)
-            check = digest(words.view(np.uint8), seed)
+            check = digest(viewed(words, np.uint8), seed)
         directory[i].check = check & LOW_32
         if residual.size:
             rest = residual[i << chunk_log2 :][:count]

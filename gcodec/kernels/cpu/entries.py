@@ -5,7 +5,7 @@ import numpy as np
 from ...format.directory import BLOCK
 from .bits import CHECKED, LOW_SIX, LOW_THREE, ONE, SIX, THREE, WORD, ZERO
 from .fold import LENGTH, fold_codes
-from .jit import helper, inner, shifted, store_unaligned
+from .jit import helper, inner, shifted, store_unaligned, viewed
 
 LENGTH_BITS, FIVE = np.uint64(LENGTH), np.uint32(LENGTH)
 LENGTH_MASK = (ONE << LENGTH_BITS) - ONE
@@ -80,7 +80,7 @@ def _append(words, byte, gathered, filled, code, length):
 
 @helper
 def _put_byte(words, byte, gathered):
-    words.view(np.uint8)[byte] = gathered & np.uint64(0xFF)
+    viewed(words, np.uint8)[byte] = gathered & np.uint64(0xFF)
 
 
 @inner

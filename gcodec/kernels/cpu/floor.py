@@ -12,7 +12,7 @@ from ..plans import (
     THRESHOLD,
     WANTED,
 )
-from .jit import inner, kernel, magnitude, maker
+from .jit import frozen, inner, kernel, magnitude, maker, viewed
 from .quantize import draw_strata
 from .ranks import FEW, floor_of, kth_magnitude, kth_of_few
 from .selection import compensate, take
@@ -43,7 +43,7 @@ def first_floor(bits, facts, step):
     if facts[SAMPLES]:
         sampled = np.empty(facts[SAMPLES], bits.dtype)
         take(bits, _drawn(bits.size, facts, step), sampled)
-        limit, _ = kth(sampled, facts[RANK])
+        limit, _ = kth(frozen(sampled), facts[RANK])
         return kind(limit + kind(1)), False
     return kind(facts[THRESHOLD] + 1), False
 
@@ -69,11 +69,11 @@ def first_floor_of_sum(grad, residual, gamma, beta, out, bits, facts, step):
     take(grad, places, ours)
     take(residual, places, theirs)
     compensate(ours, theirs, gamma, beta, ours)
-    sampled = ours.view(bits.dtype)
+    sampled = viewed(ours, bits.dtype)
     if k:
         floor, _ = floor_of(sampled, rank, rank // 32)
         return max(floor, kind(1)), False, False
-    limit, _ = kth(sampled, rank)
+    limit, _ = kth(frozen(sampled), rank)
     return kind(limit + kind(1)), False, False
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from .bits import LOW_SIX, ONE, WORD, ZERO
-from .jit import inner, kernel, magnitude, maker, shifted
+from .jit import inner, kernel, magnitude, maker, shifted, viewed
 from .lanes import FASTEST, NONE, index_lanes, way_of
 from .quantize import MOST_CELLS, MOST_PERIODIC, count_up_to, cut, index, period_of
 
@@ -48,7 +48,7 @@ def quantize_on(grid, bits, joint):
     """`quantize`, of a part of the values."""
     found, boundaries, period, octave, steps, tiles, cells = grid
     if found[0] != NONE and joint.itemsize == 1:
-        data, whole = joint.view(np.uint8), np.uint64(bits.size) & ~LOW_SIX
+        data, whole = viewed(joint, np.uint8), np.uint64(bits.size) & ~LOW_SIX
         for at in range(ZERO, whole, WORD):
             index_lanes(found, bits, at, data, at)
         bits, joint = bits[np.int64(whole) :], joint[np.int64(whole) :]

@@ -6,12 +6,16 @@ from pathlib import Path
 
 import numba
 from llvmlite import ir
+from numba import types
 from numba.core import cgutils
 from numba.core.caching import CompileResultCacheImpl, FunctionCache
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import Compiler
+from numba.core.imputils import impl_ret_borrowed
 from numba.extending import intrinsic
+from numba.np.arrayobj import make_array, populate_array
 
 OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": False, "_nrt": True}
-UNWRAPPED = OPTIONS | {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 PACKAGE = Path(__file__).parents[2]
 SOURCES = [
     *(PACKAGE / "format").glob("*.py"),
@@ -39,6 +43,42 @@ class _StampedCache(FunctionCache):
     _impl_class = _StampedNames
 
 
+class _Part(JITCodeLibrary):
+    """The code of a function that only kernels call: linked into them, and optimised there.
+
+    Numba would optimise a function and emit its machine code with all that it calls, and then again
+    in each that calls it, which is a third of the time that compiling takes.
+    """
+
+    codegen = property(lambda self: self)  # which a library is asked for only to `set_env`
+
+    def _optimize_final_module(self):
+        pass
+
+    def _finalize_final_module(self):
+        self._finalize_dynamic_globals()
+        self._finalized = True
+
+    def get_pointer_to_function(self, name):
+        """Of a wrapper, which parts have none of: null."""
+        return 0
+
+    def set_env(self, name, environment):
+        """Of Python objects, which parts use none of."""
+
+
+class _PartCompiler(Compiler):
+    def __init__(self, typing_context, context, library, *what):
+        super().__init__(typing_context, context, _Part(context.codegen(), "part"), *what)
+
+
+UNWRAPPED = OPTIONS | {
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+    "pipeline_class": _PartCompiler,
+}
+
+
 def kernel(function):
     """Compile on first call; cached if the package's or the user's folder can be written."""
     compiled = numba.njit(**OPTIONS)(function)
@@ -53,17 +93,34 @@ def inner(function):
     References are not counted, which takes longer than a slice: it makes and returns no array, and
     calls nothing that returns one.
     """
-    return numba.njit(**UNWRAPPED | {"_nrt": False})(function)
+    return _part(function, **UNWRAPPED | {"_nrt": False})
 
 
 def maker(function):
     """As `inner`, and makes arrays."""
-    return numba.njit(**UNWRAPPED)(function)
+    return _part(function, **UNWRAPPED)
+
+
+def _part(function, **options):
+    """Compiled for types of arguments alone, not once more for every constant that is one."""
+    compiled = numba.njit(**options)(function)
+    template_of = compiled.get_call_template
+    compiled.get_call_template = lambda arguments, named: template_of(
+        tuple(map(types.unliteral, arguments)), named
+    )
+    return compiled
 
 
 def helper(function):
     """A part of kernels, inlined into each."""
     return numba.njit(**OPTIONS, inline="always")(function)
+
+
+@inner
+def copy(source, target):
+    """`target[: source.size] = source`, for which Numba compiles a text of shapes that differ."""
+    for i in range(source.size):
+        target[i] = source[i]
 
 
 @intrinsic
@@ -90,7 +147,7 @@ def shifted(typing_context, number, by):
 @intrinsic
 def trailing_zeros(typing_context, word):
     """Index of the lowest set bit of a nonzero uint64."""
-    signature = numba.types.uint64(numba.types.uint64)
+    signature = types.uint64(types.uint64)
 
     def generate(context, builder, sig, args):
         return builder.cttz(args[0], cgutils.true_bit)
@@ -101,7 +158,7 @@ def trailing_zeros(typing_context, word):
 @intrinsic
 def leading_zeros(typing_context, word):
     """Zero bits above the highest set bit of a uint64; 64 for zero."""
-    signature = numba.types.uint64(numba.types.uint64)
+    signature = types.uint64(types.uint64)
 
     def generate(context, builder, sig, args):
         return builder.ctlz(args[0], cgutils.false_bit)
@@ -112,7 +169,7 @@ def leading_zeros(typing_context, word):
 @intrinsic
 def ones(typing_context, word):
     """Set bits of a uint64."""
-    signature = numba.types.uint64(numba.types.uint64)
+    signature = types.uint64(types.uint64)
 
     def generate(context, builder, sig, args):
         return builder.ctpop(args[0])
@@ -121,9 +178,41 @@ def ones(typing_context, word):
 
 
 @intrinsic
+def viewed(typing_context, array, dtype):
+    """As many elements of a dtype as lie in a contiguous array of one dimension.
+
+    `array.view` is the same, but Numba compiles it for every two types, with what raises errors.
+    """
+    if array.ndim != 1 or array.layout != "C":
+        return None
+    kind = array.copy(dtype=dtype.dtype)
+
+    def generate(context, builder, sig, args):
+        old = make_array(array)(context, builder, args[0])
+        new = make_array(kind)(context, builder)
+        size = context.get_abi_sizeof(context.get_data_type(kind.dtype))
+        itemsize = context.get_constant(types.intp, size)
+        shape = [builder.udiv(builder.mul(old.nitems, old.itemsize), itemsize)]
+        data = builder.bitcast(old.data, new.data.type)
+        populate_array(new, data, shape, [itemsize], itemsize, old.meminfo, old.parent)
+        return impl_ret_borrowed(context, builder, kind, new._getvalue())
+
+    return kind(array, dtype), generate
+
+
+@intrinsic
+def frozen(typing_context, array):
+    """The array, which is only read: what is called with it is compiled once, not twice."""
+    kind = array.copy(readonly=True)
+    return kind(array), lambda context, builder, sig, args: impl_ret_borrowed(
+        context, builder, kind, args[0]
+    )
+
+
+@intrinsic
 def unaligned(typing_context, words, byte):
     """The eight bytes of a uint64 array from any byte on; nothing checks that they are in it."""
-    signature = numba.types.uint64(words, numba.types.uint64)
+    signature = types.uint64(words, types.uint64)
 
     def generate(context, builder, sig, args):
         array = context.make_array(sig.args[0])(context, builder, args[0])
@@ -137,7 +226,7 @@ def unaligned(typing_context, words, byte):
 @intrinsic
 def store_unaligned(typing_context, words, byte, word):
     """Write eight bytes of a uint64 array from any byte on; nothing checks that they are in it."""
-    signature = numba.types.void(words, numba.types.uint64, numba.types.uint64)
+    signature = types.void(words, types.uint64, types.uint64)
 
     def generate(context, builder, sig, args):
         array = context.make_array(sig.args[0])(context, builder, args[0])
@@ -152,7 +241,7 @@ def store_unaligned(typing_context, words, byte, word):
 @intrinsic
 def prefetch(typing_context, array, index):
     """Ask for the cache line of an element that will be written soon; it need not exist."""
-    signature = numba.types.void(array, numba.types.uint64)
+    signature = types.void(array, types.uint64)
 
     def generate(context, builder, sig, args):
         data = context.make_array(sig.args[0])(context, builder, args[0]).data

@@ -38,7 +38,7 @@ from .bits import ONE, ZERO, bit_length
 from .checksum import digest
 from .compact import compact_keys, cut_pieces
 from .directory import ALL, RAW, SIGNED_FIXED
-from .jit import helper, inner, maker
+from .jit import copy, helper, inner, maker, viewed
 from .levels import measure_counted, measure_values
 from .measure import CLASSES, KEY_CODECS, choose_keys, words_of
 from .quantize import count_up_to
@@ -92,7 +92,7 @@ def lay_out(n, keys, values, joint, counts, low, high, facts, step, measured, fr
     size = table.size
     lists = np.empty((LISTS, size), np.int64)
     directory = np.empty(n_chunks, CHUNK)
-    directory.view(np.uint8)[:] = 0
+    viewed(directory, np.uint8)[:] = 0
     for chunk in range(n_chunks):
         directory[chunk].nnz = counts[chunk]
     columns, rows = _columns(keys, directory, n, facts)
@@ -178,19 +178,19 @@ def _lay_out(
     size_of_frame = (end + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT
     if size_of_frame > frame.size:
         return MORE_FRAME, size_of_frame, 0, 0, 0
-    _copy(head[:HEADER_SIZE], frame)
+    copy(head[:HEADER_SIZE], frame)
     frame[HEADER_SIZE:start] = 0
     frame[end:size_of_frame] = 0
-    table_of_sections, entry = frame[HEADER_SIZE:at].view(np.uint64), 0
+    table_of_sections, entry = viewed(frame[HEADER_SIZE:at], np.uint64), 0
     entry = _enter(table_of_sections, entry, _TENSORS, of_tensors // TENSOR_BYTES, of_tensors)
     if of_shapes > of_tensors:
         more = of_shapes - of_tensors
         entry = _enter(table_of_sections, entry, _DIMS, more // 8, more)
-    _copy(head[HEADER_SIZE:], frame[at:])
+    copy(head[HEADER_SIZE:], frame[at:])
     at += of_shapes
     if used:
         entry = _enter(table_of_sections, entry, _CODEBOOK, used, of_levels)
-        levels = frame[at : at + of_levels].view(values.dtype)
+        levels = viewed(frame[at : at + of_levels], values.dtype)
         for place in range(used):
             levels[place] = table[order[1, place] if signed else 2 * order[0, place]]
         at += _align(of_levels)
@@ -206,9 +206,9 @@ def _lay_out(
         entry = _enter(table_of_sections, entry, _VALUECODE, used, of_code)
         _pack_lengths(code[signed, :used], frame[at:])
     _enter(table_of_sections, entry, _PAYLOAD, units, 16 * units)
-    words = frame[:HEADER_SIZE].view(np.uint64)
+    words = viewed(frame[:HEADER_SIZE], np.uint64)
     words[_LENGTH], words[_STORED], words[_STEP], words[_START] = size_of_frame, kept, step, start
-    frame[:HEADER_SIZE].view(np.uint16)[_SECTIONS] = n_sections
+    viewed(frame[:HEADER_SIZE], np.uint16)[_SECTIONS] = n_sections
     if dense:
         frame[_KIND] = _DENSE
     return WRITTEN, size_of_frame, start, of_chunks, n_codes
@@ -218,8 +218,8 @@ def _lay_out(
 def seal(directory, start, at, frame):
     """Put the directory, with its checks, at its place in a frame, and the checks of what is before
     the payload."""
-    _copy(directory.view(np.uint8), frame[at:])
-    halves = frame[:HEADER_SIZE].view(np.uint32)
+    copy(viewed(directory, np.uint8), frame[at:])
+    halves = viewed(frame[:HEADER_SIZE], np.uint32)
     halves[_META_CHECK] = digest(frame[HEADER_SIZE:start], ZERO) & _LOW_32
     halves[_HEADER_CHECK] = digest(frame[:CHECKED_HEADER_BYTES], ZERO) & _LOW_32
 
@@ -234,14 +234,14 @@ def _places(facts):
 @maker
 def _head(facts):
     _, start, stop = _places(facts)
-    return facts[start:stop].view(np.uint8)[: facts[HEAD]]
+    return viewed(facts[start:stop], np.uint8)[: facts[HEAD]]
 
 
 @maker
 def levels_between(facts, values, low, high):
     """Where levels start, then levels; and the first and the last of magnitudes between two."""
     _, _, start = _places(facts)
-    scale = facts[start:].view(values.dtype)
+    scale = viewed(facts[start:], values.dtype)
     starts = scale[: facts[LEVELS] - 1]
     return scale, count_up_to(starts, np.uint64(low)), count_up_to(starts, np.uint64(high))
 
@@ -296,12 +296,6 @@ def _better_whole(directory, lengths, rests, width, ends):
 @helper
 def _align(size):
     return (size + SECTION_ALIGNMENT - 1) // SECTION_ALIGNMENT * SECTION_ALIGNMENT
-
-
-@inner
-def _copy(source, target):
-    for i in range(source.size):
-        target[i] = source[i]
 
 
 @inner

@@ -13,7 +13,7 @@ from .directory import ALL, BITMAP, BLOCKS, COLUMNS, COO, DELTA, KEY_RICE
 from .fold import LENGTH
 from .huffman import code_lengths
 from .huffman import codes as code_words
-from .jit import helper, inner, kernel, maker
+from .jit import copy, helper, inner, kernel, maker
 from .skips import block_bits, count_classes, fit_rice, to_skips
 
 KEY_CODECS = COLUMNS + 1
@@ -270,7 +270,7 @@ def _code_gaps(lengths, classes, codes, directory):
         return 0
     one = np.zeros(CLASSES, np.uint8)
     if n_codes > 1 and CODE_BITS + code_lengths(histograms[CLASSES], one, scratch) <= bits:
-        codes[0] = one
+        copy(one, codes[0])
         rows[:] = 0
         n_codes = 1
     for chunk in range(directory.size):

@@ -6,7 +6,7 @@ from ...format.codes import CODE_SPACE
 from ...format.directory import CHUNK
 from ...format.header import HEADER_SIZE
 from .directory import ALL, check_directory, levels_are_sound
-from .jit import inner, kernel
+from .jit import inner, kernel, viewed
 from .measure import CLASSES
 from .sound import (
     CHUNK_BYTES,
@@ -48,7 +48,7 @@ def prove_whole(buffer, work):
     left = -1, 0, nothing, nothing, counts
     if buffer.size < HEADER_SIZE:
         return left
-    data = work.view(np.uint8)
+    data = viewed(work, np.uint8)
     _copy(buffer, data, 0, HEADER_SIZE)
     size = length_of(work, min(buffer.size, data.size))
     if size == 0:
@@ -60,11 +60,11 @@ def prove_whole(buffer, work):
     if not 0 < n <= MAX_ELEMENTS or not is_sound(words, n, spans):
         return left
     start, levels = spans[CODEBOOK, 0], spans[CODEBOOK, 1]
-    table = data[start : start + ITEM * levels].view(np.uint32)
+    table = viewed(data[start : start + ITEM * levels], np.uint32)
     if not levels_are_sound(table, INFINITY):
         return left
     start, stored = spans[CHUNKDIR, 0], np.int64(words[STORED])
-    directory = data[start : start + CHUNK_BYTES * spans[CHUNKDIR, 1]].view(CHUNK)
+    directory = viewed(data[start : start + CHUNK_BYTES * spans[CHUNKDIR, 1]], CHUNK)
     log2, n_codes, coded = np.int64(data[CHUNK_LOG2]), spans[KEYCODES, 1], spans[VALUECODE, 1]
     payload = words[spans[PAYLOAD, 0] >> 3 : (spans[PAYLOAD, 0] >> 3) + 2 * spans[PAYLOAD, 1]]
     facts = (n, log2, stored, False, 8 * ITEM, 8 * payload.size, levels, n_codes, coded, 0)

@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 
 from .bits import ONE
-from .jit import helper, inner, kernel, magnitude, ones, prefetch, trailing_zeros
+from .jit import helper, inner, kernel, magnitude, ones, prefetch, trailing_zeros, viewed
 from .probe import sound_tier
 from .vector import (
     COMPRESS,
@@ -203,7 +203,7 @@ def sum_collector(tier):
                     start, kept = _stream_located(*what) if aligned else _add_located(*what)
                 else:
                     start, kept = _stream_masked(*what) if aligned else _add_masked(*what)
-                found = values[before:kept].view(out.dtype)
+                found = viewed(values[before:kept], out.dtype)
                 _fetch_sums(ours, theirs, gamma, beta, base, keys[before:kept], found)
             part = bits[at:stop]
             compensate(ours[start:], theirs[start:], gamma, beta, sums[start:])

@@ -10,7 +10,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from ...format.ids import ROWS_PER_HASH
-from .jit import helper, inner, kernel, magnitude, trailing_zeros
+from .jit import helper, inner, kernel, magnitude, trailing_zeros, viewed
 from .medians import reduce_rows
 from .vector import AHEAD, LANES, LINE_BITS, data_of, lanes_at_least
 
@@ -73,7 +73,7 @@ def insert(values, start, tables, columns_log2, begin, end, cells):
     """
     width = np.uint64(columns_log2)
     words, columns = np.empty(BLOCK, np.uint32), np.empty(BLOCK, np.uint32)
-    pairs, numbers = columns.view(np.uint64), np.empty(BLOCK, cells.dtype)
+    pairs, numbers = viewed(columns, np.uint64), np.empty(BLOCK, cells.dtype)
     for row in range(begin, end):
         of_hash, field = tables[row // PER_HASH], np.uint64(row % PER_HASH) * (width + ONE)
         _insert(values, start, of_hash, width, field, words, columns, pairs, numbers, cells[row])
@@ -206,11 +206,11 @@ def select_estimates(start, stop, tables, columns_log2, cells, agree, floor, key
         of_hash, field = tables[row // PER_HASH], np.uint64(row % PER_HASH) * (width + ONE)
         for i in range(BLOCK):
             words[row * BLOCK + i] = of_hash[0, i] >> field & ((ONE << width) - ONE)
-    pairs = words.view(np.uint64)
+    pairs = viewed(words, np.uint64)
     places, sums = np.empty(BATCH + BLOCK, np.int64), np.empty(BATCH + BLOCK, np.uint8)
     gathered = np.empty((rows, BATCH + BLOCK), cells.dtype)
     estimates = np.empty(BATCH + BLOCK, cells.dtype)
-    bits = estimates.view(values.dtype)
+    bits = viewed(estimates, values.dtype)
     kept, waiting, first = 0, 0, start
     while first < stop:
         block = first & ~np.int64(255)

@@ -35,7 +35,7 @@ from ...format.ids import (
 from ...format.sections import TENSOR
 from .bits import ZERO
 from .checksum import digest
-from .jit import helper, inner
+from .jit import helper, inner, viewed
 from .measure import CLASSES
 
 LENGTH, ELEMENTS, STORED, LAYOUT, PAYLOAD_AT = (
@@ -98,7 +98,7 @@ def is_sound(words, n, spans):
     spans : int64[KINDS, 2]
         First byte and number of entries of each section; 0 if there is none.
     """
-    data = words.view(np.uint8)
+    data = viewed(words, np.uint8)
     return (
         _is_sound_header(words, data, n)
         and _find_sections(words, data, spans)
@@ -109,10 +109,10 @@ def is_sound(words, n, spans):
 
 @inner
 def _is_sound_header(words, data, n):
-    halves, doubles = words.view(np.uint32), words.view(np.float64)
+    halves, doubles = viewed(words, np.uint32), viewed(words, np.float64)
     if digest(data[:CHECKED_HEADER_BYTES], ZERO) & LOW_32 != np.uint64(halves[_HEADER_CHECK]):
         return False
-    sections = np.int64(words.view(np.uint16)[_SECTIONS])
+    sections = np.int64(viewed(words, np.uint16)[_SECTIONS])
     start, end = words[PAYLOAD_AT], np.uint64(data.size)
     table = np.uint64(HEADER_SIZE + SECTION_ENTRY * sections)
     if start % np.uint64(ALIGNMENT) or not table <= start <= end:
@@ -148,7 +148,7 @@ def _aligned(size, unit):
 @inner
 def _find_sections(words, data, spans):
     """Steps of sections: in order, without holes, of known kinds and right lengths."""
-    sections = np.int64(words.view(np.uint16)[_SECTIONS])
+    sections = np.int64(viewed(words, np.uint16)[_SECTIONS])
     payload, end = np.int64(words[PAYLOAD_AT]), HEADER_SIZE + SECTION_ENTRY * sections
     first, before = HEADER_SIZE // 8, 0
     for number in range(sections):
@@ -202,7 +202,7 @@ def _some(data, start, stop):
 @inner
 def _is_sound_layout(words, data, spans, n):
     """Whether the tensors' shapes make up n elements, with their hash; and the chunks' number."""
-    halves = words.view(np.uint32)
+    halves = viewed(words, np.uint32)
     tensors, lengths = spans[TENSORS, 1], spans[DIMS, 1]
     if tensors != np.int64(halves[_TENSORS]) or not 1 <= tensors <= MAX_TENSORS:
         return False

@@ -32,7 +32,7 @@ from .directory import (
     positions_of,
 )
 from .fold import WIDE
-from .jit import helper, inner, kernel, maker, ones, trailing_zeros
+from .jit import copy, helper, inner, kernel, maker, ones, trailing_zeros, viewed
 from .planes import SPARE, find_ones, load_64, read_fields
 from .prefix import MANY_CODES, end_of_rests, fill_pairs, fill_table, gap_of, read_codes
 
@@ -44,7 +44,7 @@ WIDTH, WIDTH_MASK = np.uint64(WIDTH_BITS), np.uint64((1 << WIDTH_BITS) - 1)
 @kernel
 def first_corrupt(payload, directory, first):
     """Step 95: the first entry whose check its bytes do not match, or -1; chunks from `first`."""
-    data = payload.view(np.uint8)
+    data = viewed(payload, np.uint8)
     for i in range(directory.size):
         start = np.int64(directory[i].off16) * 16
         part = data[start : start + np.int64(directory[i].len16) * 16]
@@ -141,7 +141,7 @@ def read_keys(payload, directory, first, layout, codes, seeds, tables, scratch, 
             if codec == DELTA:
                 step = _read_gaps(payload, low_at, positions, own)
             else:
-                own[:] = items[columns:]
+                copy(items[columns:], own)
                 head = np.uint64(entry.off16) << SEVEN
                 listed = items[:columns]
                 step = read_columns(payload, head, parameter, low_at, positions, listed, own)
@@ -307,8 +307,8 @@ def read_values(payload, directory, first, layout, levels, code, table, patterns
         low_end = low_at + np.uint64(value_low)
         own, codec = patterns[done : done + count], entry.val_codec
         if codec == RAW:
-            fields = payload[low_at >> SIX : _aligned(low_end) >> SIX].view(patterns.dtype)
-            own[:] = fields[:count]
+            fields = viewed(payload[low_at >> SIX : _aligned(low_end) >> SIX], patterns.dtype)
+            copy(fields[:count], own)
         else:
             known, part = levels[entry.level_base :], numbers[:count]
             width = np.uint64(entry.val_param)

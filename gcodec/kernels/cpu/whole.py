@@ -28,7 +28,7 @@ from .accumulate import settle, settle_levels
 from .compose import compose, finish, room_to_measure
 from .floor import first_floor, kth
 from .gather import gather_known, most_of_chunk, move
-from .jit import helper, inner, kernel, magnitude, maker
+from .jit import frozen, helper, inner, kernel, magnitude, maker, viewed
 from .layout import levels_between, taken, with_signs
 from .probe import sound_tier
 from .ranks import FEW
@@ -67,8 +67,8 @@ def encoder(tier):
         kind, n, k = bits.dtype.type, bits.size, facts[WANTED]
         item, log2 = bits.itemsize, facts[CHUNK_LOG2]
         room = work.size // (item + 5) // LANES * LANES
-        values = work[: room * item].view(bits.dtype)
-        keys = work[room * item : room * (item + 4)].view(np.uint32)
+        values = viewed(work[: room * item], bits.dtype)
+        keys = viewed(work[room * item : room * (item + 4)], np.uint32)
         joint = work[room * (item + 4) : room * (item + 5)]
         counts = np.empty(((n - 1) >> log2) + 1, np.int64)
         from_last = facts[NEXT] > 0
@@ -184,9 +184,9 @@ def _finisher(tier):
             if facts[LEVELS]:
                 scale, first, last = levels_between(facts, values, low, high)
                 table = with_signs(scale[facts[LEVELS] - 1 + first : facts[LEVELS] + last])
-                settle_levels(residual, keys, counts[0], log2, joint, table.view(residual.dtype))
+                settle_levels(residual, keys, counts[0], log2, joint, viewed(table, residual.dtype))
             else:
-                settle(residual, keys, counts[0], log2, values.view(residual.dtype))
+                settle(residual, keys, counts[0], log2, viewed(values, residual.dtype))
         return what, size, kept
 
     return finish_whole
@@ -202,7 +202,7 @@ def _limits(values, floor, facts):
     if kept <= k:  # if all levels travel anyway, there is one for the least number
         told = kept > 0 and (kept == k or not facts[FIXED])
         return (_least(values) if told else kind(1)), floor, -1
-    limit, above = kth(values, k)
+    limit, above = kth(frozen(values), k)
     _remember(facts, np.int64(limit), np.int64(floor), kept)
     return limit, limit, k - above
 

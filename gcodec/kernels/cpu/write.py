@@ -22,7 +22,7 @@ from .directory import (
 )
 from .entries import FOLDED, write_entries, write_unary
 from .fold import LENGTH, NARROW, WIDE, odd_lanes, store_fields, store_wide_fields
-from .jit import helper, inner, kernel, maker
+from .jit import helper, inner, kernel, maker, viewed
 from .levels import SIGNED
 from .measure import words_of
 from .skips import to_skips
@@ -171,7 +171,7 @@ def _write_chunk(
                     write_fields(numbers, param, low)
         at = ends[7]
     part[at:] = ZERO
-    check = digest(part.view(np.uint8), np.uint64(chunk))
+    check = digest(viewed(part, np.uint8), np.uint64(chunk))
     entry.check = check & np.uint64(0xFFFF_FFFF)
 
 
@@ -339,7 +339,7 @@ def _write_bitmap(keys, words):
 def _write_raw(bits, words):
     """Patterns one after the other."""
     words[words.size - 1] = ZERO
-    fields = words.view(bits.dtype)
+    fields = viewed(words, bits.dtype)
     for j in range(bits.size):
         fields[j] = bits[j]
 
