@@ -47,7 +47,7 @@ def gradient(array: Any) -> Gradient:
     Mismatch, UnsupportedDtypeError
         As for `arrays.device_array`.
     """
-    from .kernels.cuda.twins import Resident
+    from .kernels.cuda.resident import Resident
 
     source = arrays.device_array(array)
     element = arrays.element_of(source.dtype)
@@ -133,7 +133,7 @@ def encode_sum(
     states: Sequence[Any] | None,
 ) -> Encoded:
     """`encoder.encode_dense` of a sum on a device, with a residual."""
-    from .kernels.cuda.twins import Resident
+    from .kernels.cuda.resident import Resident
 
     of_parts: list[Encoded] = []
 
@@ -222,7 +222,7 @@ class Buffer(Shown):
 
 def buffer(gradient: Gradient, dtype: np.dtype[Any], old: Any = None) -> Buffer:
     """One beside a gradient on a device and on its stream: zeros, or what `old` holds."""
-    from .kernels.cuda.twins import Resident
+    from .kernels.cuda.resident import Resident
 
     bits: Any = gradient.bits
     launcher = bits.launcher
@@ -299,7 +299,8 @@ class Output:
         self, parameters: Sketch, cells: NDArray[Any], agree: bool, kernels: ModuleType
     ) -> None:
         """Estimates of all elements, from the cells of a sketch on the host."""
-        from .kernels.cuda.twins import Resident, Twins
+        from .kernels.cuda.resident import Resident
+        from .kernels.cuda.twins import Twins
 
         found, twins = self._array, Twins(kernels)
         handle = self._launcher.adopt(found)

@@ -167,7 +167,7 @@ def test_format_imports_little(file):
 
 
 CUDA_TARGET = ("kernels", "cuda", "target")
-CUDA_HOST = {("kernels", "cuda", name) for name in ("launch", "twins")}
+CUDA_HOST = {("kernels", "cuda", name) for name in ("launch", "resident", "twins")}
 """What runs on the host beside CUDA kernels: it may raise."""
 TABLES = ("jobs", "plans")
 """What kernels and those who call them know of each other."""

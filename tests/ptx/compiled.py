@@ -53,7 +53,7 @@ def _temporary():
 @cache
 def _stamp():
     """Of all that kernels are made of."""
-    hosts = ("launch", "twins")
+    hosts = ("launch", "resident", "twins")
     sources = [path for path in (PACKAGE / "kernels/cuda").glob("*.py") if path.stem not in hosts]
     sources += [PACKAGE / "kernels/jobs.py", *(PACKAGE / "format").glob("*.py")]
     versions = [version(name) for name in ("numba-cuda", "nvidia-nvvm", "numba")]
