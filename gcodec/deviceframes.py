@@ -37,7 +37,8 @@ CODES: Final = 2 * CLASSES + 64
 
 CODED: Final = 7
 """Bits that a key takes at most, of a code or in unary, beside a field of its width; of a value's
-sign too."""
+sign too. Over columns keys take no more, but for a word of a chunk: those are taken only where smaller.
+"""
 
 
 def is_taken(recipe: Recipe, whence: Origin, n: int) -> bool:

@@ -4,42 +4,19 @@ from itertools import product
 
 import numpy as np
 import pytest
-from ptx.compiled import SCHEDULES
-from ptx.host import OnDevice, host_device
+from ptx.frames import HOW, Above, Largest, made
+from ptx.host import check_feedback, host_device
 
 import gcodec
 
 pytestmark = pytest.mark.cuda
 
-HOW = [{"seed": seed, "resident": resident} for seed, resident in SCHEDULES]
 QUANTIZERS = (
     ("raw", gcodec.Raw(), "auto"),
     ("levels", gcodec.ReciprocalLog(per_octave=8), "fixed"),
     ("coded", gcodec.ReciprocalLog(per_octave=8), "auto"),
 )
 PACKINGS = ("columns", "auto")
-
-
-class Some(gcodec.Threshold):
-    """Says how much it keeps, so that chunks have the size that goes with it."""
-
-    def __init__(self, density):
-        super().__init__(2.0)
-        self.kept = density
-
-    def density(self, n):
-        return self.kept
-
-
-class Largest(gcodec.TopK):
-    """The same, of exactly the largest, for which there is room however many they are."""
-
-    def __init__(self, k, density):
-        super().__init__(k=k)
-        self.kept = density
-
-    def density(self, n):
-        return self.kept
 
 
 def matrix(rows, width, active, share, seed=0):
@@ -55,17 +32,11 @@ def matrix(rows, width, active, share, seed=0):
 def check(array, keys="columns", quantize=QUANTIZERS[0], how=HOW[1], density=0.75, **what):
     """What inspection says of a frame that was made on the device as the CPU makes it."""
     k = np.count_nonzero(array)
-    select = Largest(int(k), density) if k else Some(density)
+    select = Largest(int(k), density) if k else Above(density)
     codec = gcodec.Codec(select, quantize[1], keys=keys, values=quantize[2])
-    with host_device(**how) as device:
-        frame = codec.encode_on_device(OnDevice(array), **what)
-        assert frame.stored == k
-    assert [name.partition("_uint")[0] for name in device[0].launched][-2:] == [
-        "measure_chunks", "write_chunks",
-    ]  # fmt: skip
-    expected = codec.encode(array, **what)
-    assert frame.get().tobytes() == expected.tobytes()
-    return gcodec.inspect(expected)
+    frame = made(codec, array, how, **what)
+    assert frame.stored == k
+    return gcodec.inspect(frame.get())
 
 
 WIDTHS = (2, 3, 31, 32, 33, 63, 64, 65, 127, 128, 129, 255, 256, 257, 511, 513, 1_023, 1_025)
@@ -160,6 +131,43 @@ def test_when_listing_columns_pays():
         array = matrix(keep, 64, 6, 0.9, keep)
         seen |= set(check(array.reshape(-1, 64)).key_codecs)
     assert seen == {"columns", "delta"}
+    check(matrix(2, 20_000, 500, 1).reshape(2, -1), density=0.001)
+
+
+@pytest.mark.parametrize(("rows", "log2"), [(5, 1), (3, 2), (2, 4)])
+def test_when_listing_columns_takes_as_much(rows, log2):
+    """By bit lengths of mean gaps, of 64 columns; one more of them, and they are listed."""
+    for active in (63, 64, 65):
+        array = matrix(rows, active << log2, active, 1, rows)
+        said = check(array.reshape(rows, -1), density=0.001)
+        assert set(said.key_codecs) == {"columns" if active > 64 else "delta"}
+
+
+def test_matrices_that_begin_with_chunks():
+    parts = [matrix(64, 64, 5, 0.9, seed) for seed in range(5)]
+    for size in (1, 2):
+        tensors = [(f"w{i}", (64 * size, 64)) for i in range(6 // size)]
+        array = np.concatenate(parts + parts[:1])
+        said = check(array, tensors=tensors, name="bucket")
+        assert set(said.key_codecs) == {"columns"}
+
+
+@pytest.mark.parametrize("keys", PACKINGS)
+def test_frames_that_fill_much_of_their_room(keys):
+    """Over columns keys take less than by their gaps, which leave a third of the room and more."""
+    most = 0
+    for rows, width, active, share, density in (
+        (64, 64, 60, 0.9, 0.75), (600, 64, 30, 0.9, 0.75), (600, 64, 60, 0.5, 0.5),
+        (300, 128, 60, 0.5, 0.25), (2, 20_000, 5_000, 1, 0.25),
+    ):  # fmt: skip
+        array = matrix(rows, width, active, share).reshape(rows, width)
+        select = Largest(np.count_nonzero(array), density)
+        by_gaps = gcodec.Codec(select, keys="delta").encode(array).nbytes
+        frame = made(gcodec.Codec(select, keys=keys), array)
+        chunks = gcodec.inspect(frame.get()).header["n_chunks"]
+        assert frame.nbytes <= by_gaps + 16 * (chunks + 2)
+        most = max(most, frame.nbytes / frame._words.nbytes)
+    assert 0.6 < most < 2 / 3
 
 
 @pytest.mark.parametrize("keys", PACKINGS)
@@ -199,12 +207,5 @@ def test_residuals():
     """What is sent is taken off, and nothing else."""
     array = matrix(300, 100, 9, 0.8).reshape(300, 100)
     codec = gcodec.get_codec("reclog:threshold=2,per_octave=4,keys=columns")
-    ours, theirs = gcodec.ErrorFeedback(codec), gcodec.ErrorFeedback(codec)
     with host_device():
-        for step in range(2):
-            frame = theirs.encode("w", OnDevice(array), step=step)
-            assert frame.tobytes() == ours.encode("w", array, step=step).tobytes()
-            ours.commit("w")
-            theirs.commit("w")
-        left = (memory.state_dict()["w"]["residual"].tobytes() for memory in (ours, theirs))
-        assert next(left) == next(left)
+        check_feedback(codec, [array] * 2)

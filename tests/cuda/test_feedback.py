@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from kinds import KINDS
-from ptx.host import HostLauncher, OnDevice, host_device
+from ptx.host import HostLauncher, OnDevice, check_feedback, host_device
 
 import gcodec
 
@@ -46,22 +46,9 @@ def device():
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("recipe", [*MADE_THERE, *OF_PARTS])
 def test_frames_and_residuals_of_the_cpu(recipe, dtype):
+    arrays = [gradient(step, dtype=dtype) for step in range(4)]
     with host_device():
-        check_steps(recipe, dtype)
-
-
-def check_steps(recipe, dtype):
-    codec = gcodec.get_codec(recipe)
-    ours, theirs = (gcodec.ErrorFeedback(codec, beta=0.9, gamma=1.1) for _ in range(2))
-    for step in range(4):
-        array = gradient(step, dtype=dtype)
-        frame = theirs.encode("w", OnDevice(array), step=step)
-        assert frame.tobytes() == ours.encode("w", array, step=step).tobytes()
-        finish = "rollback" if step == 1 else "commit"
-        for memory in (ours, theirs):
-            getattr(memory, finish)("w")
-        assert held(theirs).tobytes() == held(ours).tobytes()
-    assert theirs.counters == ours.counters
+        check_feedback(gcodec.get_codec(recipe), arrays, rolled_back=(1,), beta=0.9, gamma=1.1)
 
 
 def test_three_launches_and_one_frame_if_the_threshold_is_known(device):

@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 from kinds import KINDS, make
-from ptx.compiled import SCHEDULES
+from ptx.frames import HOW, made, packed, runs
 from ptx.host import OnDevice, host_device
 
 import gcodec
@@ -13,7 +13,6 @@ from gcodec.format.elements import FLOAT32
 
 pytestmark = pytest.mark.cuda
 
-HOW = [{"seed": seed, "resident": resident} for seed, resident in SCHEDULES]
 PACKINGS = ("auto", "bitmap", "blocks", "columns", "coo", "delta", "rice")
 RAW = "threshold:threshold=2"
 LEVELS = "reclog:threshold=2,per_octave=8,values=fixed"
@@ -30,21 +29,8 @@ def gradient(n, seed=0, share=0.02):
     return array
 
 
-def made(codec, array, how=HOW[1], **what):
-    """The frame that is made on the device, which must not be made of parts."""
-    given = OnDevice(array.view(np.uint16) if array.dtype.name == "bfloat16" else array)
-    with host_device(**how) as device:
-        frame = codec.encode_on_device(given, **what)
-        assert frame.stored is not None
-    assert [name.partition("_uint")[0] for name in device[0].launched][-2:] == [
-        "measure_chunks", "write_chunks",
-    ]  # fmt: skip
-    return frame.get()
-
-
 def check(recipe, array, how=HOW[1], **what):
-    codec = gcodec.get_codec(recipe)
-    assert made(codec, array, how, **what).tobytes() == codec.encode(array, **what).tobytes()
+    made(gcodec.get_codec(recipe), array, how, **what)
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -72,41 +58,7 @@ def test_selectors(keys):
         check(f"{recipe},keys={keys}", gradient(40_000))
 
 
-def runs(counts, chunk=4_096):
-    """As many elements above 2 in each chunk, wherever."""
-    array = np.zeros(len(counts) * chunk, np.float32)
-    rng = np.random.default_rng(1)
-    for at, count in enumerate(counts):
-        own = array[at * chunk : (at + 1) * chunk]
-        own[rng.permutation(chunk)[:count]] = rng.uniform(2, 9, count) + 0.1
-    return array
-
-
 COUNTS = (0, 1, 2, 127, 128, 129, 0, 255, 256, 257, 1024, 1025, 0)
-
-
-class Many(gcodec.Threshold):
-    """Says that it keeps most, so that chunks have 4,096 elements."""
-
-    def density(self, n):
-        return 0.75
-
-
-class ManyLargest(gcodec.TopK):
-    """The same, of exactly the largest."""
-
-    def density(self, n):
-        return 0.75
-
-
-def packed(recipe, keys, array, how=HOW[1], k=None):
-    """A frame of chunks of 4,096, made there and by the CPU."""
-    plain = gcodec.get_codec(recipe)
-    select = Many(2.0) if k is None else ManyLargest(k=k)
-    codec = gcodec.Codec(select, plain.quantize, keys=keys, values=plain.values)
-    frame = made(codec, array, how)
-    assert frame.tobytes() == codec.encode(array).tobytes()
-    return gcodec.inspect(frame)
 
 
 @pytest.mark.parametrize("keys", PACKINGS)
@@ -116,49 +68,31 @@ def test_edges_of_blocks_and_empty_chunks(keys):
         assert packed(recipe, keys, array, how).header["n_chunks"] == len(COUNTS)
 
 
-class Few(gcodec.Threshold):
-    """Says that it keeps few, so that chunks are large."""
-
-    def density(self, n):
-        return 0.001
-
-
-class Some(gcodec.Threshold):
-    """Says that it keeps a tenth, so that chunks have 2^15 elements."""
-
-    def density(self, n):
-        return 0.1
-
-
 @pytest.mark.parametrize("keys", ["blocks", "coo", "delta", "rice"])
 def test_a_chunk_of_more_words_than_threads(keys):
     """Of every plane, those of signs too; and of as many words as there are threads."""
     array = runs([16_384, 1] + [0] * 14, 1 << 15)
     array[np.random.default_rng(0).random(array.size) < 0.5] *= -1
     for recipe in RECIPES:
-        plain = gcodec.get_codec(recipe)
-        codec = gcodec.Codec(Some(2.0), plain.quantize, keys=keys, values=plain.values)
-        assert made(codec, array).tobytes() == codec.encode(array).tobytes()
+        packed(recipe, keys, array, density=0.1)
 
 
 def test_as_many_gaps_of_each_bit_length():
     gaps = np.random.default_rng(0).permutation(np.repeat(2 ** np.arange(18), 2))
     array = np.zeros(gaps.sum(), np.float32)
     array[np.cumsum(gaps) - 1] = 3
-    codec = gcodec.Codec(Few(2.0), keys="delta")
     for how in HOW:
-        assert made(codec, array, how).tobytes() == codec.encode(array).tobytes()
+        packed(RAW, "delta", array, how, density=0.001)
 
 
 def test_blocks_of_many_words():
     """Of 32 and 34, so that every lane has one: in more blocks than there are warps."""
-    gaps = np.ones(17 * 128, np.int64)
+    gaps = np.random.default_rng(0).integers(1, 9, 17 * 128)
     gaps[5::128] = np.where(np.arange(17) % 3, 40_000, 70_000)
     array = np.zeros(gaps.sum() + 9, np.float32)
     array[np.cumsum(gaps)] = 3
-    codec = gcodec.Codec(Few(2.0), keys="blocks")
     for how in HOW:
-        assert made(codec, array, how).tobytes() == codec.encode(array).tobytes()
+        packed(RAW, "blocks", array, how, density=0.001)
 
 
 @pytest.mark.parametrize("keys", ["auto", "rice"])

@@ -1,8 +1,15 @@
-"""Gradients of real training, from the folder that GCODEC_TEST_GRADIENTS names, on a device."""
+"""Gradients of real training, from the folder that GCODEC_TEST_GRADIENTS names, on a device.
+
+If there is a `layers.json` in it, `{stem: {"layers": [[name, shape], ...]}}`, frames know the
+shapes of their tensors.
+"""
+
+import json
+from math import prod
 
 import numpy as np
 import pytest
-from ptx.host import OnDevice, host_device
+from ptx.host import OnDevice, check_feedback, host_device
 
 import gcodec
 from gcodec.recipes import RECIPES
@@ -24,6 +31,7 @@ PACKED_THERE = (
     "reclog:threshold=1e-3,keys=delta",
     "topk:ratio=0.001,keys=rice",
 )
+BY_COLUMNS = ("topk:ratio=0.001,keys=columns", "reclog:ratio=0.03,per_octave=4,keys=columns")
 ALL = (
     *(name for name in RECIPES if name not in ("threshold", *NOT_THERE)),
     "threshold:threshold=1e-3",
@@ -46,6 +54,32 @@ def load(file):
     return dense[:MOST]
 
 
+def layers(file):
+    """Names and shapes of the first tensors of a gradient, the last of whole rows; or None."""
+    described, found, left = file.parent / "layers.json", [], MOST
+    said = json.loads(described.read_text()) if described.exists() else {}
+    if file.stem not in said:
+        return None
+    for name, (rows, *rest) in said[file.stem]["layers"]:
+        fit = min(rows, left // prod(rest))
+        found.append((name, (fit, *rest)))
+        left -= fit * prod(rest)
+        if fit < rows:
+            break
+    return found
+
+
+def check(file, recipe):
+    """The CPU's frame, which is made on a device too."""
+    array, tensors, codec = load(file), layers(file), gcodec.get_codec(recipe)
+    if tensors:
+        array = array[: sum(prod(shape) for _, shape in tensors)]
+    expected = codec.encode(array, name="w", step=7, tensors=tensors)
+    frame = codec.encode(OnDevice(array), name="w", step=7, tensors=tensors)
+    assert frame.tobytes() == expected.tobytes()
+    return expected
+
+
 @pytest.fixture(autouse=True)
 def device():
     """The launchers that calls made."""
@@ -54,10 +88,16 @@ def device():
 
 
 @pytest.mark.parametrize("recipe", ALL)
-def test_frames(gradient_file, recipe, device):
-    array, codec = load(gradient_file), gcodec.get_codec(recipe)
-    expected = codec.encode(array, name="w", step=7)
-    assert codec.encode(OnDevice(array), name="w", step=7).tobytes() == expected.tobytes()
+def test_frames(gradient_file, recipe):
+    check(gradient_file, recipe)
+
+
+def test_active_columns(gradient_file):
+    """Of matrices, which each of these gradients has that are smaller by them."""
+    seen = set()
+    for recipe in BY_COLUMNS:
+        seen |= set(gcodec.inspect(check(gradient_file, recipe)).key_codecs)
+    assert ("columns" in seen) == (layers(gradient_file) is not None)
 
 
 @pytest.mark.parametrize("recipe", ["topk:ratio=0.01", "reclog:ratio=0.01", "natural"])
@@ -74,12 +114,4 @@ def test_decoded_and_added(gradient_file, recipe):
 
 @pytest.mark.parametrize("recipe", PACKED_THERE)
 def test_error_feedback(gradient_file, recipe):
-    array, codec = load(gradient_file), gcodec.get_codec(recipe)
-    ours, theirs = gcodec.ErrorFeedback(codec), gcodec.ErrorFeedback(codec)
-    for step in range(3):
-        frame = theirs.encode("w", OnDevice(array), step=step)
-        assert frame.tobytes() == ours.encode("w", array, step=step).tobytes()
-        ours.commit("w")
-        theirs.commit("w")
-    left = (memory.state_dict()["w"]["residual"].tobytes() for memory in (ours, theirs))
-    assert next(left) == next(left)
+    check_feedback(gcodec.get_codec(recipe), [load(gradient_file)] * 3)

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
+import gcodec
 from gcodec.kernels.cuda import launch, registry
 
 from . import compiled
@@ -92,3 +93,16 @@ class OnDevice:
     @property
     def __cuda_array_interface__(self):
         return {key: value for key, value in self.said.items() if value != "left out"}
+
+
+def check_feedback(codec, arrays, rolled_back=(), **factors):
+    """Frames and residuals of a step for each array, there and on the CPU; some not committed."""
+    ours, theirs = (gcodec.ErrorFeedback(codec, **factors) for _ in range(2))
+    for step, array in enumerate(arrays):
+        frame = theirs.encode("w", OnDevice(array), step=step)
+        assert frame.tobytes() == ours.encode("w", array, step=step).tobytes()
+        for memory in (ours, theirs):
+            (memory.rollback if step in rolled_back else memory.commit)("w")
+        left = (memory.state_dict()["w"]["residual"].tobytes() for memory in (ours, theirs))
+        assert next(left) == next(left)
+    assert theirs.counters == ours.counters
