@@ -37,8 +37,8 @@ CODES: Final = 2 * CLASSES + 64
 
 CODED: Final = 7
 """Bits that a key takes at most, of a code or in unary, beside a field of its width; of a value's
-sign too. Over columns keys take no more, but for a word of a chunk: those are taken only where smaller.
-"""
+sign too. Over columns keys take no more, but for a word of a chunk: these are taken only where
+they make it smaller."""
 
 
 def is_taken(recipe: Recipe, whence: Origin, n: int) -> bool:

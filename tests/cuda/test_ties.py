@@ -104,14 +104,16 @@ def test_codes_of_values_as_long_as_they_may_be():
 
 @pytest.mark.parametrize("levels", [40, 70, 100, 126])
 def test_codes_of_more_levels_than_lanes(levels):
-    """Each once more often than the one before."""
-    numbers = [(level, 1) for level in range(levels) for _ in range(level + 1)]
+    """Each once more often than the one before, and the last very often."""
+    counts = [*range(20, 19 + levels), 4_000]
+    numbers = [(level, 1) for level, count in enumerate(counts) for _ in range(count)]
     numbers = np.random.default_rng(0).permutation(numbers)
-    packed(CODED, "blocks", levels_of(numbers, 512), k=len(numbers))
+    said = packed(CODED, "blocks", levels_of(numbers, 512), k=len(numbers))
+    assert "signed_huffman" in said.value_codecs
 
 
 def test_fewer_levels_than_classes_of_gaps():
-    """Codes of values are made where those of keys were, by the same warp, and something is left."""
+    """Codes of values are made where those of keys were, of which something is left."""
     array = np.concatenate([spread([1, 2, 3, 4, 5, 6, 7] * 4)] * 6)
     array[np.flatnonzero(array)[::3]] = 2.2
     packed(CODED, "delta", array)
