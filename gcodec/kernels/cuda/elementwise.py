@@ -27,6 +27,18 @@ def place(cuda):
     return own
 
 
+def take(cuda):
+    """Kernel: `out = bits[positions]`; positions are int64."""
+    place_of = place(cuda)
+
+    def kernel(bits, positions, out):
+        at = place_of()
+        if at < np.uint64(positions.size):
+            out[at] = bits[np.uint64(positions[at])]
+
+    return kernel
+
+
 def widen(cuda, element):
     """Kernel: patterns of 16 bits as those of the same float32.
 

@@ -67,9 +67,9 @@ def _selection(table: dict[str, Entry]) -> None:
             threads,
         )
         table[f"take_{name}"] = Entry(
-            lambda cuda, memory: selection.take(cuda),
+            lambda cuda, memory: elementwise.take(cuda),
             (many, "const int64[::1]", f"{name}[::1]"),
-            threads,
+            elementwise.THREADS,
         )
         if kind is np.uint16:
             continue

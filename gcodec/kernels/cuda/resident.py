@@ -106,7 +106,7 @@ def take(array: Resident, positions: NDArray[np.int64], out: NDArray[Any]) -> No
     if not out.size:
         return
     kind, launcher = f"uint{8 * array.itemsize}", array.launcher
-    there, grid = launcher.empty(out.size, kind), -(-out.size // selection.THREADS)
+    there, grid = launcher.empty(out.size, kind), -(-out.size // elementwise.THREADS)
     where = launcher.put(np.ascontiguousarray(positions))
     launcher.launch(f"take_{kind}", grid, array.view(kind).handle, where, there)
     launcher.get(there, out.view(kind))

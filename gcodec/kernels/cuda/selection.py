@@ -393,14 +393,3 @@ def tail_sums(cuda, memory):
             cuda.atomic.add(count, 0, found)
 
     return kernel
-
-
-def take(cuda):
-    """Kernel: `out = bits[positions]`, a thread for each; positions are int64."""
-
-    def kernel(bits, positions, out):
-        at = np.uint64(cuda.blockIdx.x) * np.uint64(THREADS) + np.uint64(cuda.threadIdx.x)
-        if at < np.uint64(positions.size):
-            out[at] = bits[np.uint64(positions[at])]
-
-    return kernel
