@@ -1,5 +1,6 @@
 """gcodec's CUDA kernels as PTX for some architectures, kept on disk by what they are made of."""
 
+import fcntl
 import json
 import multiprocessing
 import os
@@ -77,19 +78,24 @@ def compile_ptx(name):
 
 @cache
 def _all():
-    """Of all kernels, by name; those that are not kept are compiled by a process on each core."""
+    """Of all kernels, by name; those that are not kept are compiled by one session for all."""
     folder = kept_in()
     path = folder / f"{_stamp()}.json"
-    if path.exists():
-        return json.loads(path.read_text())
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            for old in folder.glob("*.json"):
+                old.unlink()
+            path.write_text(json.dumps(_compiled()))
+    return json.loads(path.read_text())
+
+
+def _compiled():
+    """By a process on each core."""
     names = sorted(registry.kernels(), key=lambda name: "collect" not in name)  # long ones first
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(os.cpu_count(), context) as pool:
-        texts = dict(zip(names, pool.map(compile_ptx, names), strict=True))
-    for old in folder.glob("*.json"):
-        old.unlink()
-    path.write_text(json.dumps(texts))
-    return texts
+        return dict(zip(names, pool.map(compile_ptx, names), strict=True))
 
 
 def ptx(name, capability=(9, 0)):

@@ -25,7 +25,9 @@ FLAGS = (
     "-fwrapv",
     "-w",
 )
-SANITIZE = ("-g", "-fsanitize=address")
+SANITIZE = ("-fsanitize=address", "--param", "asan-instrumentation-with-call-threshold=0")
+"""Checks are calls, which compiles in half the time."""
+
 LIMIT = 1 << 31
 """Instructions after which a kernel is said to have no end."""
 
@@ -119,17 +121,27 @@ def _compile(*arguments, sanitize):
 
 
 class Kernel:
-    """The only kernel of a PTX text."""
+    """The only kernel of a PTX text, with changes that can be made in turn by setting `mutant`."""
 
-    def __init__(self, ptx, *, sanitize=False):
+    def __init__(self, ptx, *, sanitize=False, changes=()):
         self.text, self.sanitize = read(ptx), sanitize
-        translated = Translator(self.text)
+        translated = Translator(self.text, changes)
         self.offsets = list(translated.offsets.values())
         self.parameter_bytes = translated.parameter_bytes
         self.library = _build(translated.source, sanitize)
+        self._mutant = ctypes.c_int64.in_dll(self.library, "mutant")
         registers = ctypes.c_uint64.in_dll(self.library, "registers").value
         shared = -(-self.text.shared_bytes // 16) * 16
         self.sizes = len(self.text.code) + 1, shared, translated.grain, registers
+
+    @property
+    def mutant(self):
+        """Which change is made, or -1."""
+        return self._mutant.value
+
+    @mutant.setter
+    def mutant(self, number):
+        self._mutant.value = number
 
     def __call__(self, grid, block, *arguments, seed=None, resident=1, counting=False):
         """Run over arrays and NumPy scalars, passed as numba-cuda does; what was executed.

@@ -57,6 +57,11 @@ def read(ptx):
             for name in numbered:  # a scope of its own may have a name again
                 if registers.setdefault(name, kind) != kind:
                     raise NotImplementedError(f"{name} of two kinds")
+    return Text(parameters, registers, shared, size, instructions(body))
+
+
+def instructions(body):
+    """Those of a text, and its labels."""
     code = []
     for label, guard, text in re.findall(
         r"(\$\w+):|(?:@(!?%\w+)\s+)?\b([a-z][^;]*);", re.sub(r"\.(reg|pragma)[^;]*;", "", body)
@@ -72,4 +77,4 @@ def read(ptx):
                 operands,
             )
         )  # fmt: skip
-    return Text(parameters, registers, shared, size, code)
+    return code

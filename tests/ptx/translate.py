@@ -2,6 +2,8 @@
 
 A lane's registers outlive a call, so that it can go on from where it was: every place where it may
 stop is a case of one switch.
+
+With `changes`, the one whose number `mutant` is takes the place of an instruction.
 """
 
 import re
@@ -27,9 +29,12 @@ HINTS = {"nc", "ca", "cg", "cs", "volatile", "relaxed", "gpu", "weak"}
 
 
 class Translator(Arithmetic):
-    """C of one `Text`, but for the machine."""
+    """C of one `Text`, but for the machine.
 
-    def __init__(self, text):
+    changes : (number of an instruction, instructions in its place) of each
+    """
+
+    def __init__(self, text, changes=()):
         self.text, self.states, self.site = text, 0, 0
         self.offsets, at = {}, 0
         for name, kind in text.parameters:
@@ -51,10 +56,12 @@ class Translator(Arithmetic):
             if not counted:
                 lines.append(f"  t->block->launch->instructions += {self.run_from(number)};")
             self.site = number
-            body = self.emit(step.parts, step.operands)
-            if step.guard:
-                body = f"if ({'!' if step.negated else ''}{self.register(step.guard)}) {{ {body} }}"
-            lines.append(f"  {{ {body} }}")
+            others = "".join(
+                f"if (mutant == {i}) {{ {''.join(map(self.guarded, instead))} }} else "
+                for i, (place, instead) in enumerate(changes)
+                if place == number
+            )
+            lines.append(f"  {others}{self.guarded(step)}")
             counted = not self.ends_run(step)
         fields = "".join(
             f"uint{bits(kind)}_t {self.field(name)};" for name, kind in text.registers.items()
@@ -64,6 +71,7 @@ class Translator(Arithmetic):
             '#include "machine.h"\n'
             f"typedef struct {{ {fields} uint64_t last; }} Registers;\n"
             "EXPORT const uint64_t registers = sizeof(Registers);\n"
+            "EXPORT int64_t mutant = -1;\n"
             "int step(Thread *t) {\n  Registers *r = (Registers *)t->r;\n"
             f"  switch (t->pc) {{\n  case 0:;\n{lines}\n  }}\n  return DONE;\n}}\n"
         )
@@ -139,6 +147,13 @@ class Translator(Arithmetic):
         """Stop here, and go on from the next instruction."""
         self.states += 1
         return f"t->pc = {self.states}; return {state}; case {self.states}:;"
+
+    def guarded(self, step):
+        """C of an instruction."""
+        body = self.emit(step.parts, step.operands)
+        if step.guard:
+            body = f"if ({'!' if step.negated else ''}{self.register(step.guard)}) {{ {body} }}"
+        return f"{{ {body} }}"
 
     def emit(self, parts, operands):
         method = getattr(self, f"on_{parts[0]}", None)
