@@ -54,7 +54,7 @@ def encode_dense(
     if dense.is_taken(recipe, gradient.bits.size):
         top, pending = dense.largest(gradient.bits, pending, recipe.kernels), None
         check(top)
-        coding = round_all(recipe.quantize, gradient.bits, gradient.element, top)
+        coding = round_all(recipe.quantize, gradient.bits, gradient.element, top, recipe.kernels)
         if coding is not None:
             return _encode_all(recipe, coding, gradient, origin, residual)
     kept = gather_dense(recipe, gradient, check, origin, states, pending)

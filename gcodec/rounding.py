@@ -1,7 +1,7 @@
 """From kept elements to codes on a quantiser's grid, and to what they decode to."""
 
 from functools import cached_property
-from math import frexp, inf, nextafter
+from math import frexp, inf, ldexp, nextafter, sqrt
 from sys import float_info
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -30,6 +30,9 @@ Joint = NDArray[np.unsignedinteger[Any]]
 
 AT_A_TIME = 1 << 16
 """Elements that stay in the cache."""
+
+LOWEST = FLOAT64.lowest
+"""Exponent of the smallest float64."""
 
 
 class Rounded(NamedTuple):
@@ -68,10 +71,16 @@ class _Values:
     """What a quantiser may ask about kept elements, worked out when it does."""
 
     def __init__(
-        self, element: Element, bits: Patterns, low: int, high: int, unit: str | None = None
+        self,
+        element: Element,
+        bits: Patterns,
+        low: int,
+        high: int,
+        kernels: ModuleType,
+        unit: str | None = None,
     ) -> None:
         self.element, self.low, self.high = element, low, high
-        self.bits, self._unit = bits, unit
+        self.bits, self._kernels, self._unit = read_only(bits), kernels, unit
 
     @cached_property
     def exponent(self) -> int:
@@ -83,26 +92,55 @@ class _Values:
         return self.scaled(self.element.magnitudes(self.bits))
 
     @cached_property
-    def extent(self) -> tuple[float, float]:
-        least, most = self.element.infinity, 0
+    def _ends(self) -> list[float]:
+        """The least, the least above zero and the largest magnitude; 0 if there is none."""
+        element = self.element
+        first = element.nearest(1.0, LOWEST - 1 + self.exponent) + 1  # half the smallest becomes 0
+        least, above, most = element.infinity, element.infinity, 0
         for start in range(0, self.bits.size, AT_A_TIME):
-            part = self.element.magnitudes(self.bits[start : start + AT_A_TIME])
+            part = element.magnitudes(self.bits[start : start + AT_A_TIME])
             least, most = min(least, int(part.min())), max(most, int(part.max()))
-        low, high = self.scaled(np.array([min(least, most), most], self.element.pattern)).tolist()
-        return low, high
+            above = min(above, int((part - part.dtype.type(first)).min()) + first)
+        above = above if above < element.infinity else 0
+        ends: list[float] = self.scaled(
+            np.array([min(least, most), above, most], element.pattern)
+        ).tolist()
+        return ends
+
+    @property
+    def extent(self) -> tuple[float, float]:
+        return self._ends[0], self._ends[2]
+
+    @property
+    def least_above_zero(self) -> float:
+        return self._ends[1]
 
     def scaled(self, patterns: Patterns) -> NDArray[np.float64]:
         """Numbers of magnitude patterns, in units of 2**exponent."""
         numbers = widen(patterns, self.element).astype(np.float64)
         return np.ldexp(numbers, -self.exponent) if self.exponent else numbers
 
+    @property
+    def units(self) -> tuple[np.uint64, float, float]:
+        """Those of `magnitudes`, for kernels."""
+        octaves = FLOAT64.bias - self.element.bias - self.exponent
+        first = min(octaves, FLOAT64.bias)
+        shift = np.uint64(FLOAT64.precision - self.element.precision)
+        return shift, ldexp(1.0, first), ldexp(1.0, octaves - first)
+
     def norm(self, kind: str) -> float:
         if kind == self._unit and self.bits.size:
             return 1.0
         _, top = self.extent
         if kind == "l2" and top:
-            top *= float(np.sqrt(np.square(self.magnitudes / top).cumsum()[-1]))
+            top *= sqrt(self._kernels.sum_in_order(self.bits, self.units, top, 0.0)[1])
         return top
+
+    def deviation(self, scale: float) -> float:
+        what = self.bits, self.units, scale
+        total, _ = self._kernels.sum_in_order(*what, 0.0)
+        _, squares = self._kernels.sum_in_order(*what, total / self.bits.size)
+        return sqrt(squares / self.bits.size)
 
     @cached_property
     def negative(self) -> NDArray[np.bool_]:
@@ -129,7 +167,7 @@ def round_values(
         bits = narrow(widen(kept.bits, element), target, saturate=True)
         bound = _cast_bound(kept.bits, element, bits, target)
         return _as_they_are(kept._replace(bits=bits), target, BoundKind.ABSOLUTE, bound)
-    values = _Values(element, kept.bits, kept.least, max(kept.least, top))
+    values = _Values(element, kept.bits, kept.least, max(kept.least, top), kernels)
     scaling, asked = UNSCALED, values
     if runs is not None:
         values, asked, scaling = _in_units(quantize, values, kept, runs, kernels)
@@ -138,32 +176,68 @@ def round_values(
         return _as_they_are(kept, element, BoundKind.EXACT, 0.0)
     table = _table(grid, values.element)
     joint: Joint = scratch.empty(kept.bits.size, _kind(table))
-    if grid.boundaries is None:
-        numbers, codes = asked.scaled(grid.levels), np.empty(joint.size, np.uint32)
-        seed = np.uint64(mix(quantize.seed, stream))
-        kernels.round_randomly(values.magnitudes, numbers, seed, kept.positions(), codes)
-        joint[:] = codes << np.uint32(1) | element.signs(kept.bits)
-    else:
-        bits, boundaries = read_only(values.bits), grid.boundaries
-
-        def quantize_part(start: int, stop: int) -> None:
-            kernels.quantize(bits[start:stop], boundaries, joint[start:stop])
-
-        run(quantize_part, split(bits.size, LEAST_KEPT))
     if scaling.each:
         table = finite_levels(table, scaling, element)
-    zeros = np.count_nonzero(table) < table.size
-    if zeros:
-        joint = np.take(_plain(table, joint.dtype), joint)
-    rounding = Rounding.STOCHASTIC if grid.boundaries is None else Rounding.NEAREST
+    if grid.boundaries is None:
+        seed = np.uint64(mix(quantize.seed, stream))
+        zeros = int(np.count_nonzero(table[::2] == 0))
+        levels, rounding = asked.scaled(grid.levels), Rounding.STOCHASTIC
+        staying = _drawn(values, levels, zeros, seed, kept, joint, kernels)
+    else:
+        staying = _nearest(values.bits, read_only(grid.boundaries), table, joint, kernels)
+        rounding = Rounding.NEAREST
     rounded = Rounded(kept, element, joint, table, grid.negative is not None,
                       grid.bound_kind, grid.bound, rounding, scaling)  # fmt: skip
-    if zeros and kept.seed is None and not all_stay:
+    if 2 * staying < joint.size and kept.seed is None and not all_stay:
         rounded = _without_zeros(rounded, kernels)
     if scaling.each:
         bound = _largest_error(rounded, kernels)
         return rounded._replace(bound_kind=BoundKind.ABSOLUTE, bound=bound)
     return rounded
+
+
+def _drawn(
+    values: _Values,
+    levels: NDArray[np.float64],
+    zeros: int,
+    seed: np.uint64,
+    kept: Kept,
+    joint: Joint,
+    kernels: ModuleType,
+) -> int:
+    """Levels of elements, right on average, the first `zeros` of which are zero; how many do not
+    become that."""
+    ends, bits, units = np.append(0, kept.counts.cumsum()), values.bits, values.units
+
+    def draw(begin: int, end: int) -> int:
+        own = slice(ends[begin], ends[end])
+        chosen = kept.keys[own], kept.counts[begin:end], begin, kept.chunk_log2
+        return int(
+            kernels.round_randomly(bits[own], units, levels, zeros, seed, *chosen, joint[own])
+        )
+
+    least = max(LEAST_KEPT * kept.counts.size // max(bits.size, 1), 1)
+    return sum(run(draw, split(kept.counts.size, least)))
+
+
+def _nearest(
+    bits: Patterns, boundaries: Patterns, table: Patterns, joint: Joint, kernels: ModuleType
+) -> int:
+    """Levels of elements; how many do not become zero."""
+    stays, plain = table != 0, _plain(table, joint.dtype)
+
+    def quantize(start: int, stop: int) -> int:
+        kernels.quantize(bits[start:stop], boundaries, joint[start:stop])
+        if stays.all():
+            return stop - start
+        staying = 0
+        for at in range(start, stop, AT_A_TIME):
+            part = joint[at : min(at + AT_A_TIME, stop)]
+            part[:] = plain[part]
+            staying += int(np.count_nonzero(stays[part]))
+        return staying
+
+    return sum(run(quantize, split(bits.size, LEAST_KEPT)))
 
 
 def _in_units(
@@ -179,7 +253,7 @@ def _in_units(
     magnitudes = FLOAT64.magnitudes(some)
     low = int(magnitudes.min(initial=FLOAT64.infinity - 1))
     high = max(low, int(magnitudes.max(initial=0)))
-    all_values, asked = (_Values(FLOAT64, part, low, high, norm) for part in (bits, some))
+    all_values, asked = (_Values(FLOAT64, part, low, high, kernels, norm) for part in (bits, some))
     return all_values, asked, scaling
 
 
@@ -212,9 +286,11 @@ class Coding(NamedTuple):
     scaling: Scales = UNSCALED
 
 
-def round_all(quantize: Quantizer, bits: Patterns, element: Element, top: int) -> Coding | None:
+def round_all(
+    quantize: Quantizer, bits: Patterns, element: Element, top: int, kernels: ModuleType
+) -> Coding | None:
     """How to round elements of which the largest has a pattern `top`; None if that is drawn."""
-    grid = quantize.grid(_Values(element, bits, 0, top))
+    grid = quantize.grid(_Values(element, bits, 0, top, kernels))
     if grid is None or grid.boundaries is None:
         return None
     table = _table(grid, element)
@@ -257,11 +333,9 @@ def _cast_bound(exact: Patterns, element: Element, bits: Patterns, target: Eleme
 
 
 def _without_zeros(rounded: Rounded, kernels: ModuleType) -> Rounded:
-    """Leave out what became zero, if that is most: one bit is the least that a code takes."""
+    """Leave out what became zero: worth it for most, as one bit is the least that a code takes."""
     kept, joint, stays = rounded.kept, rounded.joint, rounded.table != 0
     assert joint is not None
-    if 2 * int(np.count_nonzero(np.take(stays, joint))) >= joint.size:
-        return rounded
     keys, bits, counts = kept.keys, kept.bits, kept.counts
     size = kernels.leave_out(keys, bits, joint, counts, stays)
     kept = kept._replace(keys=keys[:size], bits=bits[:size])

@@ -30,6 +30,10 @@ class Kept(Protocol):
     def extent(self) -> tuple[float, float]:
         """The least and the largest magnitude, 0 if there is none; takes no room."""
 
+    @property
+    def least_above_zero(self) -> float:
+        """The least magnitude that is not 0, or 0; takes no room."""
+
     def scaled(self, patterns: Patterns) -> NDArray[np.float64]:
         """Numbers of magnitude patterns, in the same units."""
 
@@ -42,6 +46,9 @@ class Kept(Protocol):
 
         It is 1 where elements are in units of that norm of their block.
         """
+
+    def deviation(self, scale: float) -> float:
+        """The standard deviation of x / scale, signs included; there are elements."""
 
 
 class Grid(NamedTuple):

@@ -39,7 +39,7 @@ class Float8:
             (mantissa + implied).astype(np.float64), np.maximum(exponent, 1) - bias - mantissa_bits
         )
         numbers = numbers[numbers <= largest]
-        high = float(kept.magnitudes.max(initial=0.0))
+        _, high = kept.extent
         octave = int(np.frexp(high)[1] - np.frexp(largest)[1])
         if high > float(np.ldexp(largest, octave)):
             octave += 1

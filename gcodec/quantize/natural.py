@@ -1,6 +1,7 @@
 """Natural compression: powers of two (Horvath, Ho, Horvath, Sahu, Canini, Richtarik, 2019)."""
 
 from dataclasses import dataclass
+from math import frexp
 
 import numpy as np
 
@@ -25,11 +26,11 @@ class Natural:
         object.__setattr__(self, "seed", check_seed(self.seed))
 
     def grid(self, kept: Kept) -> Grid:
-        above = kept.magnitudes[kept.magnitudes > 0]
         levels = np.zeros(1)
-        if above.size:
-            first, last = (int(np.frexp(x)[1]) for x in (above.min(), above.max()))
+        least, most = kept.extent
+        if most:
+            first, last = (frexp(x)[1] for x in (kept.least_above_zero, most))
             levels = np.ldexp(1.0, np.arange(first - 1, last + 1))
-            if above.size < kept.magnitudes.size:
+            if not least:
                 levels = np.append(0.0, levels)
         return Grid(np.unique(patterns(kept, levels)), None, BoundKind.RELATIVE, 1.0)

@@ -121,9 +121,6 @@ class TernGrad:
         high = kept.norm("max")
         cut = high
         if self.clip is not None and high:
-            signed = np.where(kept.negative, -kept.magnitudes, kept.magnitudes) / high
-            mean = signed.cumsum()[-1] / signed.size
-            spread = np.square(signed - mean).cumsum()[-1] / signed.size
-            cut = min(high, high * self.clip * float(np.sqrt(spread)))
+            cut = min(high, high * self.clip * kept.deviation(high))
         grid = evenly(kept, 0.0, cut, 2, stochastic=True)
         return grid._replace(bound=max(grid.bound, bound(kept, high)))

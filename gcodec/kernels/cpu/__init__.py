@@ -19,6 +19,7 @@ from .grid import quantize
 from .huffman import code_lengths, codes
 from .levels import measure_values
 from .measure import measure_keys
+from .numbers import sum_in_order
 from .pick import leave_out, pick
 from .prove import prove_whole
 from .quantize import draw_strata, round_randomly
@@ -102,6 +103,7 @@ __all__ = [
     "select_estimates",
     "settle",
     "settle_levels",
+    "sum_in_order",
     "tail_sums",
     "tail_sums_of_pairs",
     "take",

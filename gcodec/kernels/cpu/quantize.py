@@ -3,7 +3,8 @@
 import numpy as np
 
 from .bits import ONE, ZERO, bit_length
-from .jit import helper, inner, kernel, magnitude, maker
+from .jit import copy, helper, inner, kernel, magnitude, maker, viewed
+from .numbers import TILE, to_numbers
 
 TO_UNIT = 2.0**-53
 
@@ -99,28 +100,55 @@ def count_up_to(boundaries, size):
 
 
 @kernel
-def round_randomly(magnitudes, levels, seed, positions, codes):
-    """Index of one of the two ascending levels beside each magnitude (float64), right on average.
+def round_randomly(bits, units, levels, zeros, seed, keys, counts, first, chunk_log2, joint):
+    """2 * level + sign: one of the two ascending levels (float64) beside |x|, right on average.
 
-    The upper one with probability (x - lower) / (upper - lower); the draw is by position. What is
-    outside the levels becomes the first or last.
+    The upper one with probability (|x| - lower) / (upper - lower); the draw is by position, of
+    `counts` keys in chunks from the `first` on. What is outside the levels becomes the first or
+    last. The first `zeros` levels have no sign; how many become another. `units` as for
+    `to_numbers`.
     """
-    for i in range(magnitudes.size):
-        x = magnitudes[i]
-        low, high = np.uint64(0), np.uint64(levels.size - 1)
-        while low < high:
-            middle = (low + high + ONE) >> ONE
-            if levels[middle] <= x:
-                low = middle
-            else:
-                high = middle - ONE
-        above = low + ONE
-        if above < np.uint64(levels.size) and x > levels[low]:
-            part = (x - levels[low]) / (levels[above] - levels[low])
-            drawn = _draw(np.uint64(seed), np.uint64(positions[i])) >> np.uint64(11)
-            if np.float64(drawn) * TO_UNIT < part:
-                low = above
-        codes[i] = low
+    edges = np.empty(levels.size + 1)
+    copy(levels, edges)
+    edges[levels.size] = np.inf  # the last is drawn with probability 0
+    cells = cut(viewed(levels[1:], np.uint64))
+    patterns, drawn = np.empty(TILE, np.uint64), np.empty(TILE)
+    numbers = viewed(patterns, np.float64)
+    seed, least, staying, start = np.uint64(seed), np.uint64(zeros), ZERO, 0
+    for chunk in range(counts.size):
+        base = np.uint64(first + chunk) << np.uint64(chunk_log2)
+        end = start + counts[chunk]
+        for at in range(start, end, TILE):
+            own = slice(at, min(at + TILE, end))
+            to_numbers(bits[own], units, patterns, numbers)
+            _draw_each(seed, base, keys[own], drawn)
+            staying += _round(bits[own], patterns, numbers, drawn, edges, cells, least, joint[own])
+        start = end
+    return np.int64(staying)
+
+
+@inner
+def _draw_each(seed, base, keys, drawn):
+    """A number of [0, 1) for each key."""
+    for i in range(keys.size):
+        bits = _draw(seed, base + np.uint64(keys[i])) >> np.uint64(11)
+        drawn[i] = np.float64(bits) * TO_UNIT
+
+
+@inner
+def _round(bits, patterns, numbers, drawn, edges, cells, least, joint):
+    """`round_randomly`, of numbers and draws; without a branch, as most go either way."""
+    lowest, shift, last, below, boundaries, most = cells
+    sign = np.uint64(bits.itemsize * 8 - 1)
+    staying = ZERO
+    for i in range(bits.size):
+        level = level_of(patterns[i], lowest, shift, last, below, boundaries, most)
+        low = edges[level]
+        level += np.uint64(drawn[i] < (numbers[i] - low) / (edges[level + ONE] - low))
+        stays = np.uint64(level >= least)
+        joint[i] = level << ONE | np.uint64(bits[i]) >> sign & stays
+        staying += stays
+    return staying
 
 
 @kernel

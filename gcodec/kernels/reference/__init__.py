@@ -20,6 +20,7 @@ from .keys import (
     to_compact,
     to_gaps,
 )
+from .numbers import sum_in_order
 from .planes import (
     read_codes,
     write_bitmap,
@@ -106,6 +107,7 @@ __all__ = [
     "select_estimates",
     "settle",
     "settle_levels",
+    "sum_in_order",
     "tail_sums",
     "tail_sums_of_pairs",
     "take",

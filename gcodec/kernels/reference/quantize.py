@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from .numbers import to_numbers
 from .selection import magnitudes
 
 
@@ -14,18 +15,27 @@ def quantize(bits, boundaries, joint):
     joint[:] = levels << np.uint32(1) | (magnitudes(bits) != bits)
 
 
-def round_randomly(magnitudes, levels, seed, positions, codes):
-    """Index of one of the two ascending levels beside each magnitude (float64), right on average.
+def round_randomly(bits, units, levels, zeros, seed, keys, counts, first, chunk_log2, joint):
+    """2 * level + sign: one of the two ascending levels (float64) beside |x|, right on average.
 
-    The upper one with probability (x - lower) / (upper - lower); the draw is by position. What is
-    outside the levels becomes the first or last.
+    The upper one with probability (|x| - lower) / (upper - lower); the draw is by position, of
+    `counts` keys in chunks from the `first` on. What is outside the levels becomes the first or
+    last. The first `zeros` levels have no sign; how many become another. `units` as for
+    `to_numbers`.
     """
-    for i, (x, position) in enumerate(zip(magnitudes.tolist(), positions.tolist(), strict=True)):
-        low = max(int(np.searchsorted(levels, x, side="right")) - 1, 0)
-        if low + 1 < levels.size and x > levels[low]:
-            part = (x - levels[low]) / (levels[low + 1] - levels[low])
-            low += (_draw(seed, position) >> 11) * 2.0**-53 < part
-        codes[i] = low
+    starts = np.arange(first, first + counts.size) << chunk_log2
+    positions = np.repeat(starts, counts) + keys
+    negative, staying = (magnitudes(bits) != bits).tolist(), 0
+    for i, (x, position) in enumerate(
+        zip(to_numbers(bits, units).tolist(), positions.tolist(), strict=True)
+    ):
+        level = max(int(np.searchsorted(levels, x, side="right")) - 1, 0)
+        if level + 1 < levels.size and x > levels[level]:
+            part = (x - levels[level]) / (levels[level + 1] - levels[level])
+            level += (_draw(seed, position) >> 11) * 2.0**-53 < part
+        joint[i] = 2 * level + (negative[i] and level >= zeros)
+        staying += level >= zeros
+    return staying
 
 
 def draw_strata(n, seed, positions):
