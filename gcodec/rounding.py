@@ -94,16 +94,13 @@ class _Values:
     @cached_property
     def _ends(self) -> list[float]:
         """The least, the least above zero and the largest magnitude; 0 if there is none."""
-        element = self.element
-        first = element.nearest(1.0, LOWEST - 1 + self.exponent) + 1  # half the smallest becomes 0
-        least, above, most = element.infinity, element.infinity, 0
-        for start in range(0, self.bits.size, AT_A_TIME):
-            part = element.magnitudes(self.bits[start : start + AT_A_TIME])
-            least, most = min(least, int(part.min())), max(most, int(part.max()))
-            above = min(above, int((part - part.dtype.type(first)).min()) + first)
-        above = above if above < element.infinity else 0
+        first = self.element.nearest(1.0, LOWEST - 1 + self.exponent) + 1  # half of it becomes 0
+        if not self.bits.size:
+            return [0.0, 0.0, 0.0]
+        least, above, most = map(int, self._kernels.extent(self.bits, first))
+        above = above if most >= first else 0
         ends: list[float] = self.scaled(
-            np.array([min(least, most), above, most], element.pattern)
+            np.array([least, above, most], self.element.pattern)
         ).tolist()
         return ends
 

@@ -19,7 +19,7 @@ from .grid import quantize
 from .huffman import code_lengths, codes
 from .levels import measure_values
 from .measure import measure_keys
-from .numbers import sum_in_order
+from .numbers import extent, sum_in_order
 from .pick import leave_out, pick
 from .prove import prove_whole
 from .quantize import draw_strata, round_randomly
@@ -71,6 +71,7 @@ __all__ = [
     "draw_strata",
     "estimate",
     "estimate_pairs",
+    "extent",
     "fields_are_sound",
     "find_blocks",
     "first_corrupt",

@@ -9,6 +9,21 @@ TILE = 1 << 10
 
 
 @kernel
+def extent(bits, first):
+    """The least magnitude pattern, the least from `first` on, and the largest.
+
+    There are elements; the second is one below `first` if the largest is.
+    """
+    kind = bits.dtype.type
+    start, least, above, most = kind(first), kind(~kind(0)), kind(~kind(0)), kind(0)
+    for i in range(bits.size):
+        size = magnitude(bits[i])
+        least, most = min(least, size), max(most, size)
+        above = min(above, kind(size - start))  # what is less wraps around
+    return least, kind(above + start), most
+
+
+@kernel
 def sum_in_order(bits, units, scale, center):
     """Sums of x / scale and of (x / scale - center)**2, one after the other (float64).
 

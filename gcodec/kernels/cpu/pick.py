@@ -1,6 +1,9 @@
 """Which of the elements that were collected are kept."""
 
-from .jit import helper, inner, kernel, magnitude
+import numpy as np
+
+from .bits import ONE, ZERO
+from .jit import helper, inner, kernel, magnitude, trailing_zeros
 from .vector import COMPRESS, LANES, compress_pairs, lanes_at_least
 
 
@@ -49,13 +52,25 @@ def _pick_registers(keys, values, first, stop, limit, ties, kept):
 
 @kernel
 def leave_out(keys, values, joint, counts, stays):
-    """Keep, in place, elements j with `stays[joint[j]]`; how many."""
+    """Keep, in place, elements j with `stays[joint[j]]`; how many. Few do: those are looked for."""
     kept = first = 0
     for chunk in range(counts.size):
-        before = kept
-        for j in range(first, first + counts[chunk]):
-            keys[kept], values[kept], joint[kept] = keys[j], values[j], joint[j]
-            kept += stays[joint[j]]
-        first += counts[chunk]
-        counts[chunk] = kept - before
+        before, stop = kept, first + counts[chunk]
+        for start in range(first, stop, LANES):
+            left = _staying(joint, start, min(start + LANES, stop), stays)
+            while left:
+                j = start + np.int64(trailing_zeros(left))
+                keys[kept], values[kept], joint[kept] = keys[j], values[j], joint[j]
+                kept += 1
+                left &= left - ONE
+        first, counts[chunk] = stop, kept - before
     return kept
+
+
+@helper
+def _staying(joint, start, stop, stays):
+    """Bit j is set if element `start + j` stays, of 64 or fewer."""
+    mask = ZERO
+    for j in range(stop - start):
+        mask |= np.uint64(stays[joint[start + j]]) << np.uint64(j)
+    return mask

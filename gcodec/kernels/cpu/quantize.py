@@ -137,14 +137,17 @@ def _draw_each(seed, base, keys, drawn):
 
 @inner
 def _round(bits, patterns, numbers, drawn, edges, cells, least, joint):
-    """`round_randomly`, of numbers and draws; without a branch, as most go either way."""
+    """`round_randomly`, of numbers and draws, which are overwritten. Most of it is vector code."""
     lowest, shift, last, below, boundaries, most = cells
-    sign = np.uint64(bits.itemsize * 8 - 1)
-    staying = ZERO
     for i in range(bits.size):
-        level = level_of(patterns[i], lowest, shift, last, below, boundaries, most)
+        joint[i] = level_of(patterns[i], lowest, shift, last, below, boundaries, most)
+    for i in range(bits.size):
+        level = np.uint64(joint[i])
         low = edges[level]
-        level += np.uint64(drawn[i] < (numbers[i] - low) / (edges[level + ONE] - low))
+        drawn[i] = (numbers[i] - low) / (edges[level + ONE] - low) - drawn[i]
+    sign, staying = np.uint64(bits.itemsize * 8 - 1), ZERO
+    for i in range(bits.size):
+        level = np.uint64(joint[i]) + np.uint64(drawn[i] > 0)
         stays = np.uint64(level >= least)
         joint[i] = level << ONE | np.uint64(bits[i]) >> sign & stays
         staying += stays

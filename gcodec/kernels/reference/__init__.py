@@ -20,7 +20,7 @@ from .keys import (
     to_compact,
     to_gaps,
 )
-from .numbers import sum_in_order
+from .numbers import extent, sum_in_order
 from .planes import (
     read_codes,
     write_bitmap,
@@ -81,6 +81,7 @@ __all__ = [
     "draw_strata",
     "estimate",
     "estimate_pairs",
+    "extent",
     "fields_are_sound",
     "find_blocks",
     "first_corrupt",

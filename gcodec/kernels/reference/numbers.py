@@ -5,6 +5,15 @@ import numpy as np
 from .selection import magnitudes
 
 
+def extent(bits, first):
+    """The least magnitude pattern, the least from `first` on, and the largest.
+
+    There are elements; the second is one below `first` if the largest is.
+    """
+    sizes = magnitudes(bits).tolist()
+    return min(sizes), min(sizes, key=lambda size: (size < first, size)), max(sizes)
+
+
 def sum_in_order(bits, units, scale, center):
     """Sums of x / scale and of (x / scale - center)**2, one after the other (float64).
 
