@@ -22,6 +22,8 @@ RECIPES = (
     "gradient-dropping:bits=2",
     "randomk:ratio=0.01",
     "qsgd:levels=255",
+    "natural",
+    "terngrad",
     "sparseloco",
 )
 

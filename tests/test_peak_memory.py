@@ -1,4 +1,7 @@
-"""What an encode takes beside gradient, residuals and frame: under 5 % of the gradient."""
+"""What an encode takes beside gradient, residuals and frame: under 5 % of the gradient.
+
+Where every element goes and its level is drawn: keys, values and levels.
+"""
 
 import tracemalloc
 
@@ -52,3 +55,10 @@ def test_one_percent_takes_five(what, keys, threads, grad):
     finally:
         gcodec.set_threads(None)
     assert taken < 0.05 * grad.nbytes
+
+
+@pytest.mark.parametrize("recipe", ["natural", "qsgd:levels=100", "terngrad"])
+def test_what_is_drawn_takes_what_is_kept(recipe, grad):
+    codec = gcodec.get_codec(recipe)
+    keys_and_values, levels = 2 * grad.nbytes, grad.size
+    assert peak(lambda: codec.encode(grad)) < 1.05 * (keys_and_values + levels)
