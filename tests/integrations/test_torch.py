@@ -170,7 +170,7 @@ def test_ranks_of_a_host_are_a_node(torch, launch):
 
 
 def test_over_nccl_only_what_it_takes_is_sent_and_the_bits_are_those_of_gloo(torch, tmp_path):
-    """By stand-ins for device and group, which refuse what these would: `tests/nccl.py`."""
+    """By stand-ins for device and group, which refuse what these would: `programs/nccl.py`."""
     told = _run(3, tmp_path, ("refusals", "buckets", "sums"), "device.py")
     said = told["refusals"][0]["said"]
     for text, each in zip(

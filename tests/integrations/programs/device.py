@@ -1,6 +1,6 @@
 """One rank of the hook where tensors are on a device and the process group is NCCL's.
 
-Both are stand-ins (`tests/nccl.py`), which refuse what a device and NCCL would. Each scenario
+Both are stand-ins (`nccl.py`), which refuse what a device and NCCL would. Each scenario
 prints lines of JSON: whether all is as on the host over gloo. Arguments: folder, scenario...
 """
 
